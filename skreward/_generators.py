@@ -3,7 +3,8 @@
 import numpy as np
 from sklearn.utils import Bunch, check_random_state
 
-from skreward._pairing import _check_count, check_real, sample_pairs
+from skreward._checks import check_count, check_real
+from skreward._pairing import sample_pairs
 from skreward.annotation import annotate
 from skreward.pairs import EmbeddingPairs
 
@@ -85,9 +86,9 @@ def make_preferences(
     >>> data.y.shape, data.coef.shape
     ((1000,), (16,))
     """
-    n_prompts = _check_count(n_prompts, "n_prompts")
-    n_responses = _check_count(n_responses, "n_responses")
-    n_features = _check_count(n_features, "n_features")
+    n_prompts = check_count(n_prompts, "n_prompts")
+    n_responses = check_count(n_responses, "n_responses")
+    n_features = check_count(n_features, "n_features")
     if n_features < 2:
         raise ValueError(f"n_features must be at least 2, got {n_features}.")
     if reward not in ("linear", "network"):

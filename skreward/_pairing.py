@@ -1,11 +1,9 @@
 """Which items to compare: pairing designs over the responses of prompts."""
 
-from numbers import Integral, Real
-
 import numpy as np
 from sklearn.utils import check_random_state
 
-from skreward.pairs import _check_prompt_ids
+from skreward._checks import check_count, check_prompts, check_rewards
 
 DESIGNS = ("random", "similar", "diverse")
 
@@ -79,8 +77,8 @@ def sample_pairs(
     >>> sorted(map(sorted, index.tolist()))
     [[0, 1], [3, 5]]
     """
-    prompt = _check_prompts(prompt_ids)
-    n_pairs = _check_count(n_pairs, "n_pairs")
+    prompt = check_prompts(prompt_ids)[1]
+    n_pairs = check_count(n_pairs, "n_pairs")
     if design not in DESIGNS:
         raise ValueError(f"design must be one of {DESIGNS}, got {design!r}.")
     if rewards is not None:
@@ -156,9 +154,9 @@ def pairs_from_ratings(
     if prompt_ids is None:
         prompt = np.zeros(len(ratings), dtype=np.intp)
     else:
-        prompt = _check_prompts(prompt_ids, len(ratings))
+        prompt = check_prompts(prompt_ids, len(ratings))[1]
     if max_pairs is not None:
-        max_pairs = _check_count(max_pairs, "max_pairs")
+        max_pairs = check_count(max_pairs, "max_pairs")
     if ties not in ("drop", "half"):
         raise ValueError(f"ties must be 'drop' or 'half', got {ties!r}.")
     rng = check_random_state(random_state)
@@ -186,66 +184,6 @@ def pairs_from_ratings(
     if ties == "drop":
         return index, (first > second).astype(np.int64)
     return index, 0.5 * (1.0 + np.sign(first - second))
-
-
-def check_rewards(rewards, *, n_items=None, name="rewards"):
-    """Give rewards as a finite float64 array of shape (n_items,), or raise."""
-    rewards = np.asarray(rewards)
-    if rewards.ndim != 1 or (n_items is not None and len(rewards) != n_items):
-        wanted = "n_items" if n_items is None else n_items
-        raise ValueError(f"{name} must have shape ({wanted},), got {rewards.shape}.")
-    if rewards.dtype.kind not in "fiub":
-        raise ValueError(f"{name} must be real numbers, got dtype {rewards.dtype}.")
-    if len(rewards) == 0:
-        raise ValueError(f"{name} is empty.")
-    rewards = rewards.astype(np.float64)
-    if not np.isfinite(rewards).all():
-        k = int(np.argmin(np.isfinite(rewards)))
-        raise ValueError(f"{name} must be finite, got {rewards[k]} at item {k}.")
-    return rewards
-
-
-def check_index(index, n_items):
-    """Give pair indices as an integer array of shape (n_pairs, 2), or raise."""
-    index = np.asarray(index)
-    if index.ndim != 2 or index.shape[1] != 2:
-        raise ValueError(f"index must have shape (n_pairs, 2), got {index.shape}.")
-    if index.dtype.kind not in "iu":
-        raise ValueError(f"index must hold integers, got dtype {index.dtype}.")
-    outside = ((index < 0) | (index >= n_items)).any(axis=1)
-    if outside.any():
-        k = int(outside.argmax())
-        raise ValueError(
-            f"index is out of range at pair {k}: it compares items "
-            f"{index[k].tolist()}, and there are {n_items} items."
-        )
-    return index
-
-
-def check_real(value, name, *, low, high=np.inf, include_low=True):
-    """Give a real number in [low, high] (or (low, high]) as a float, or raise."""
-    if not isinstance(value, Real) or isinstance(value, bool) or value != value:
-        raise ValueError(f"{name} must be a number, got {value!r}.")
-    if value > high or value < low or (value == low and not include_low):
-        bracket = "[" if include_low else "("
-        raise ValueError(f"{name} must lie in {bracket}{low}, {high}], got {value!r}.")
-    return float(value)
-
-
-def _check_prompts(prompt_ids, n_items=None):
-    """Give each item's prompt as a number from 0 on."""
-    prompt_ids = np.asarray(prompt_ids)
-    n_items = prompt_ids.size if n_items is None else n_items
-    prompt_ids = _check_prompt_ids(prompt_ids, n_items, "item")
-    if n_items == 0:
-        raise ValueError("prompt_ids is empty.")
-    return np.unique(prompt_ids, return_inverse=True)[1]
-
-
-def _check_count(value, name):
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{name} must be an integer of at least 1, got {value!r}.")
-    return int(value)
 
 
 def _candidates(prompt, design, rewards, rng):

@@ -11,13 +11,8 @@ from scipy.optimize import brentq
 from scipy.special import expit, ndtr
 from sklearn.utils import check_random_state
 
-from skreward._pairing import (
-    check_index,
-    check_real,
-    check_rewards,
-    pairs_from_ratings,
-    sample_pairs,
-)
+from skreward._checks import check_index, check_real, check_rewards
+from skreward._pairing import pairs_from_ratings, sample_pairs
 
 __all__ = [
     "annotate",

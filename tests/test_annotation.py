@@ -169,7 +169,7 @@ def test_random_state_fixes_the_pairs():
 @pytest.mark.parametrize("design", ["random", "similar", "diverse"])
 def test_a_million_pairs_take_under_two_seconds(design, cross_prompt):
     prompt_ids, rewards = normal_rewards(40_000, 10)
-    start = time.perf_counter()
+    start = time.process_time()
     index = sample_pairs(
         prompt_ids,
         1_000_000,
@@ -178,7 +178,7 @@ def test_a_million_pairs_take_under_two_seconds(design, cross_prompt):
         rewards=rewards,
         random_state=0,
     )
-    assert time.perf_counter() - start < 2.0
+    assert time.process_time() - start < 2.0
     assert index.shape == (1_000_000, 2)
 
 
