@@ -326,13 +326,11 @@ def _rank_from_zero(sizes):
 
 def _centred_ranks(values, prompt):
     """Give average ranks within prompts, minus their mean; exact."""
-    order, first, last = _blocks(values, prompt)
+    order, block = _blocks(values, prompt)
     sizes = np.bincount(prompt)
-    prompt_start = np.repeat(np.cumsum(sizes) - sizes, sizes)
+    rank = _rank_from_zero(sizes) - np.repeat(0.5 * (sizes - 1), sizes)
     ranks = np.empty(len(values))
-    ranks[order] = (
-        0.5 * (first + last) - prompt_start - 0.5 * (sizes[prompt[order]] - 1)
-    )
+    ranks[order] = (np.bincount(block, rank) / np.bincount(block))[block]
     return ranks
 
 
