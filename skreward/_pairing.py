@@ -102,7 +102,7 @@ def sample_pairs(
             + ("two prompts" if cross_prompt else "a prompt with two items")
             + f" to compare, got {len(prompt)} items of {len(sizes)} prompts."
         )
-    return items[_draw_pairs(base, partners, capacity, n_pairs, rng)]
+    return items[draw_pairs(base, partners, capacity, n_pairs, rng)]
 
 
 def pairs_from_ratings(
@@ -179,7 +179,7 @@ def pairs_from_ratings(
             "ratings must differ between two items of a prompt: no pair can be made."
         )
     n_pairs = total if max_pairs is None else min(total, max_pairs)
-    index = items[_draw_pairs(base, partners, capacity, n_pairs, rng)]
+    index = items[draw_pairs(base, partners, capacity, n_pairs, rng)]
     first, second = ratings[index[:, 0]], ratings[index[:, 1]]
     if ties == "drop":
         return index, (first > second).astype(np.int64)
@@ -201,7 +201,7 @@ def _candidates(prompt, design, rewards, rng):
     return items[kept], np.bincount(prompt[items[kept]])
 
 
-def _draw_pairs(base, partners, capacity, n_pairs, rng):
+def draw_pairs(base, partners, capacity, n_pairs, rng):
     """Draw pairs of positions without replacement, in random order.
 
     Position j makes a pair with each of ``base[j], ..., base[j] + partners[j] - 1``;
