@@ -3,9 +3,9 @@
 import numpy as np
 from sklearn.utils import Bunch, check_random_state
 
+from skreward._annotators import annotate, expected_annotation_quality
 from skreward._checks import check_count, check_real
 from skreward._pairing import draw_pairs, sample_pairs
-from skreward.annotation import annotate, expected_annotation_quality
 from skreward.pairs import EmbeddingPairs
 
 

@@ -12,6 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.integrate import quad
 from scipy.special import expit
 from scipy.stats import chisquare, norm
+from skreward.metrics import order_consistency_score
 
 from skreward.annotation import (
     annotate,
@@ -450,3 +451,52 @@ def test_expected_quality_broadcasts_and_refuses():
         expected_annotation_quality(-1.0)
     with pytest.raises(ValueError, match="link must be one of"):
         expected_annotation_quality(1.0, link="cauchit")
+
+
+# --- bounds on order consistency -------------------------------------------
+
+numbers = st.sampled_from([-2.0, -0.5, 0.0, 0.5, 1.0, 3.0])
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    pairs=st.lists(
+        st.tuples(numbers, numbers, st.sampled_from([0.0, 1.0]), st.integers(1, 4)),
+        min_size=1,
+        max_size=12,
+    )
+)
+def test_pair_error_is_at_most_winner_error_plus_loser_error(pairs):
+    first, second, y, weight = np.array(pairs).T
+    # A classifier's logit on winners (wanted: positive) and on losers (negative).
+    winner, loser = np.where(y == 1, first, second), np.where(y == 1, second, first)
+    pair_error = 1 - order_consistency_score(y, first - second, sample_weight=weight)
+    winner_error = 1 - order_consistency_score(
+        np.ones(len(y)), winner, sample_weight=weight
+    )
+    loser_error = 1 - order_consistency_score(
+        np.zeros(len(y)), loser, sample_weight=weight
+    )
+    assert pair_error <= winner_error + loser_error + 1e-12
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    rewards=st.lists(st.integers(-50, 50), min_size=2, max_size=12, unique=True),
+    predicted=st.lists(numbers, min_size=12, max_size=12),
+    beta=st.sampled_from([0.0, 0.3, 1.0, 10.0, np.inf]),
+    soft_labels=st.booleans(),
+    seed=st.integers(0, 10_000),
+)
+def test_order_error_is_at_most_disagreement_plus_annotation_error(
+    rewards, predicted, beta, soft_labels, seed
+):
+    rewards, predicted = np.array(rewards, dtype=float), np.array(predicted)
+    index = sample_pairs(np.zeros(len(rewards)), 20, random_state=seed)
+    y = annotate(rewards, index, beta=beta, soft_labels=soft_labels, random_state=seed)
+    margin = predicted[index[:, 0]] - predicted[index[:, 1]]
+    truth = rewards[index[:, 0]] > rewards[index[:, 1]]
+    order_error = 1 - order_consistency_score(truth, margin)
+    disagreement = 1 - order_consistency_score(y, margin)
+    annotation_error = annotation_error_rate(rewards, index, y)
+    assert order_error <= disagreement + annotation_error + 1e-12
