@@ -70,7 +70,7 @@ class BradleyTerryRegressor(BaseRewardModel):
         F: Bradley-Terry or Thurstone. They order alike; the unit of the reward is
         log-odds for the logistic link, standard deviations for the probit.
 
-    alpha : float, default=1e-3
+    alpha : float, default=5e-4
         Strength of the penalty on the *mean* loss, so it need not change with the
         number of pairs; ``C = 1 / (alpha * n_pairs)`` is the same for scikit-learn's
         ``LogisticRegression``. W are the weights of the linear reward, or those of
@@ -241,7 +241,7 @@ class BradleyTerryRegressor(BaseRewardModel):
         hidden_layer_sizes=(),
         activation="relu",
         link="logistic",
-        alpha=1e-3,
+        alpha=5e-4,
         solver="auto",
         batch_size="auto",
         learning_rate_init=1e-3,
