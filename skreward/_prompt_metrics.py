@@ -156,7 +156,8 @@ def best_of_n_curve(y_true, y_pred, groups, *, n_values=None):
         reward``; ``kl``: ``log n - (n - 1) / n``, which bounds the Kullback-Leibler
         divergence of best-of-n from the sampled policy; ``stderr`` and
         ``improvement_stderr``: standard errors over prompts of ``reward`` and of
-        ``improvement`` (NaN for one prompt).
+        ``improvement`` (NaN for one prompt). Also ``prompts`` ``(n_prompts,)`` and
+        ``prompt_improvement`` ``(len(n), n_prompts)``: the terms of the mean.
 
     Raises
     ------
@@ -202,6 +203,8 @@ def best_of_n_curve(y_true, y_pred, groups, *, n_values=None):
         kl=np.log(n) - (n - 1) / n,
         stderr=_standard_error(rewards[1:]),
         improvement_stderr=_standard_error(improvement),
+        prompts=prompts,
+        prompt_improvement=improvement,
     )
 
 

@@ -74,6 +74,8 @@ def test_curve_is_the_score_at_every_n_with_oracle_and_kl():
     )
     gain = chosen - y_true.reshape(30, 12).mean(axis=1)
     assert_allclose(curve.reward[-1], chosen.mean())
+    assert_array_equal(curve.prompts, np.arange(30))
+    assert_allclose(curve.prompt_improvement[-1], gain)
     assert_allclose(curve.stderr[-1], chosen.std(ddof=1) / np.sqrt(30))
     assert_allclose(curve.improvement_stderr[-1], gain.std(ddof=1) / np.sqrt(30))
 
