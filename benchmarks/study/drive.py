@@ -80,9 +80,9 @@ def attempt(source, setting):
 
 def _on_joblib(source, settings, n_jobs):
     with parallel_config("loky", inner_max_num_threads=1):
-        yield from Parallel(
-            n_jobs=n_jobs, return_as="generator_unordered", pre_dispatch=n_jobs
-        )(delayed(attempt)(source, setting) for setting in settings)
+        yield from Parallel(n_jobs=n_jobs, return_as="generator_unordered")(
+            delayed(attempt)(source, setting) for setting in settings
+        )
 
 
 def _on_dask(source, settings, address, n_jobs) -> Iterator:

@@ -10,6 +10,8 @@ import numpy as np
 
 from skreward.datasets import load_judged, load_released_embeddings, make_preferences
 
+# Prompts of a published test file are counted from here: they are others.
+TEST_PROMPTS = 10**9
 POOLS = ("all", "weak", "middle", "strong", "even", "odd")
 
 
@@ -63,10 +65,23 @@ class Responses:
         mean = np.bincount(generator, reward) / np.bincount(generator)
         return np.argsort(np.argsort(mean))[generator], len(names)
 
+    @cached_property
+    def fewest_responses(self):
+        """Responses that every prompt has in every pool."""
+        prompt = np.unique(self.prompts, return_inverse=True)[1]
+        return min(int(np.bincount(prompt[self._in(p)]).min()) for p in self.pools)
+
     def parts(self, pool, task, seed):
         """Split the responses of a pool by prompt."""
+        mine = self._in(pool)
+        distinct = np.unique(self.prompts)
+        order = np.random.default_rng([seed, 1]).permutation(len(distinct))
+        test = np.isin(self.prompts, distinct[order[: max(2, len(distinct) // 4)]])
+        return Parts(self._items(mine & ~test, task), self._items(mine & test, task))
+
+    def _in(self, pool):
         rank, n = self._rank
-        mine = {
+        return {
             "all": rank >= 0,
             "weak": rank < n / 2,
             "middle": (rank >= n / 4) & (rank < 3 * n / 4),
@@ -74,10 +89,6 @@ class Responses:
             "even": rank % 2 == 0,
             "odd": rank % 2 == 1,
         }[pool]
-        distinct = np.unique(self.prompts)
-        order = np.random.default_rng([seed, 1]).permutation(len(distinct))
-        test = np.isin(self.prompts, distinct[order[: max(2, len(distinct) // 4)]])
-        return Parts(self._items(mine & ~test, task), self._items(mine & test, task))
 
     def _items(self, mask, task):
         rows = np.flatnonzero(mask)
@@ -111,16 +122,29 @@ class ReleasedSets:
             raise FileNotFoundError(f"{self.folder} holds no embd*train*.npy.")
         return tuple(sets)
 
+    @cached_property
+    def fewest_responses(self):
+        """Responses that every prompt has in every pool."""
+        return min(
+            int(np.bincount(self._items(pool, "test").prompts - TEST_PROMPTS).min())
+            for pool in self.pools
+        )
+
     def parts(self, pool, task, seed):
         """Open the files of a set; the published split is the same for all seeds."""
-        return Parts(*(self._items(pool, split) for split in ("train", "test")))
+        train, test = (self._items(pool, split) for split in ("train", "test"))
+        unit = np.std(train.rewards)
+        return Parts(
+            train._replace(rewards=train.rewards / unit),
+            test._replace(rewards=test.rewards / unit),
+        )
 
     def _items(self, pool, split):
         data = load_released_embeddings(
             self.folder, split=split, contains=pool, response_axis=self.response_axis
         )
         rows = np.arange(len(data.rewards))
-        prompts = data.prompt_ids + (0 if split == "train" else 10**9)
+        prompts = data.prompt_ids + (0 if split == "train" else TEST_PROMPTS)
         return Items(data.embeddings, rows, prompts, data.rewards, None)
 
 

@@ -28,7 +28,8 @@ def run_setting(source, setting):
     """
     start = time.perf_counter()
     with threadpool_limits(1):
-        train, test = source.open().parts(setting.pool, setting.task, setting.seed)
+        data = source.open()
+        train, test = data.parts(setting.pool, setting.task, setting.seed)
         index = train_pairs(train, setting)
         rng = _random_state(setting, "labels", "pool", "task", "design", "pairing")
         y = annotate(train.rewards, index, beta=setting.beta, random_state=rng)
@@ -37,11 +38,12 @@ def run_setting(source, setting):
         )
         model = make_model(setting).fit(pairs, y)
         predicted = model.predict(test.embeddings[test.rows])
-        scores = score(test, predicted, setting)
+        scores = score(test, predicted, setting, data.fewest_responses)
         null = None
         if test.lengths is not None:
-            null = score(test, test.lengths.astype(float), setting)
-            del null["per_prompt"]
+            null = score(
+                test, test.lengths.astype(float), setting, data.fewest_responses
+            )
         error_rate = annotation_error_rate(train.rewards, index, y)
     return {
         "key": setting.key,
@@ -78,8 +80,12 @@ def train_pairs(items, setting):
     return np.concatenate(drawn)
 
 
-def score(test, predicted, setting):
-    """Score predicted rewards of test responses against the true ones."""
+def score(test, predicted, setting, fewest_responses):
+    """Score predicted rewards of test responses against the true ones.
+
+    Best-of-N prompt by prompt is for the largest N that all pools have responses
+    for, so that settings can be compared.
+    """
     rng = _random_state(setting, "test pairs", "pool", "task")
     prompts, prompt = np.unique(test.prompts, return_inverse=True)
     sizes = np.bincount(prompt)
@@ -98,6 +104,7 @@ def score(test, predicted, setting):
     n_values = [n for n in N_VALUES if n <= sizes.min()]
     curve = best_of_n_curve(test.rewards, predicted, prompt, n_values=n_values)
     of_prompt = prompt[same.index[:, 0]]
+    shared = max(k for k, n in enumerate(n_values) if n <= max(2, fewest_responses))
     return {
         "order_consistency": float(same.agrees.mean()),
         "order_consistency_cross": float(cross.agrees.mean()),
@@ -111,7 +118,8 @@ def score(test, predicted, setting):
             "order_consistency": _rounded(
                 np.bincount(of_prompt, same.agrees) / np.bincount(of_prompt)
             ),
-            "best_of_n": _rounded(curve.prompt_improvement[-1]),
+            "n": n_values[shared],
+            "best_of_n": _rounded(curve.prompt_improvement[shared]),
         },
     }
 
