@@ -1,8 +1,5 @@
 """Scores of item rewards within prompts: rank correlation and exact best-of-N."""
 
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 from scipy.stats import kendalltau
 from sklearn.utils import Bunch
@@ -208,7 +205,6 @@ def best_of_n_curve(y_true, y_pred, groups, *, n_values=None):
     )
 
 
-@dataclass(frozen=True)
 class PromptScorer:
     """Scorer of an estimator that predicts item rewards, within prompts.
 
@@ -218,13 +214,18 @@ class PromptScorer:
     through metadata routing, ``sklearn.set_config(enable_metadata_routing=True)``.
     """
 
-    metric: Any
-    keywords: tuple
+    def __init__(self, name, metric, **keywords):
+        self.name = name
+        self.metric = metric
+        self.keywords = keywords
 
     def __call__(self, estimator, X, y, *, groups=None):
         """Score the rewards that the estimator predicts for X."""
         groups = _prompts_of(X) if groups is None else groups
-        return self.metric(y, estimator.predict(X), groups, **dict(self.keywords))
+        return self.metric(y, estimator.predict(X), groups, **self.keywords)
+
+    def __repr__(self):
+        return self.name
 
     def get_metadata_routing(self):
         """Ask for ``groups``."""
@@ -270,10 +271,13 @@ def make_best_of_n_scorer(n):
     >>> result["test_score"].shape
     (5,)
     """
-    return PromptScorer(best_of_n_score, (("n", check_count(n, "n")),))
+    n = check_count(n, "n")
+    return PromptScorer(f"make_best_of_n_scorer({n})", best_of_n_score, n=n)
 
 
-prompt_rank_correlation_scorer = PromptScorer(prompt_rank_correlation, ())
+prompt_rank_correlation_scorer = PromptScorer(
+    "prompt_rank_correlation_scorer", prompt_rank_correlation
+)
 
 
 def _check_items(y_true, y_pred, groups):

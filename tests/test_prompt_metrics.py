@@ -15,7 +15,7 @@ from sklearn import config_context
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GroupKFold, cross_val_score
 
-from skreward._prompt_metrics import (
+from skreward.metrics import (
     best_of_n_curve,
     best_of_n_score,
     make_best_of_n_scorer,
@@ -208,6 +208,7 @@ def test_scorers_score_what_the_estimator_predicts(items):
     X, y, groups = items
     model = Ridge().fit(X, y)
     scorer = pickle.loads(pickle.dumps(make_best_of_n_scorer(3)))
+    assert repr(scorer) == "make_best_of_n_scorer(3)"
     assert scorer(model, X, y, groups=groups) == best_of_n_score(
         y, model.predict(X), groups, n=3
     )

@@ -6,12 +6,12 @@ from importlib.metadata import version
 from typing import NamedTuple
 
 import numpy as np
-from skreward.metrics import best_of_n_curve, prompt_rank_correlation
 from threadpoolctl import threadpool_limits
 
 from benchmarks.study.models import make_model
 from skreward import EmbeddingPairs
 from skreward.annotation import annotate, annotation_error_rate, sample_pairs
+from skreward.metrics import best_of_n_curve, prompt_rank_correlation
 
 PANEL = 10
 N_VALUES = (2, 5, 10, 20, 50, 100, 300, 500)
