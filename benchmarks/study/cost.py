@@ -23,7 +23,7 @@ def grid_seconds(rows, table):
     for row in rows:
         setting = row["setting"]
         stratum = setting["model"], setting["recipe"], setting["n_pairs"]
-        measured[stratum].append(row["seconds"])
+        measured[stratum].append(row["core_seconds"])
     strata = [
         (*learner, n_pairs)
         for learner in table.learners
@@ -51,7 +51,7 @@ def describe(rows, table):
         lines.append(f"d = {width}: {len(of_width)} settings measured.")
         for model, recipe in table.learners:
             seconds = [
-                row["seconds"]
+                row["core_seconds"]
                 for row in of_width
                 if (row["setting"]["model"], row["setting"]["recipe"])
                 == (model, recipe)

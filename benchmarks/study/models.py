@@ -1,6 +1,10 @@
-"""The reward models of the study, by name and training recipe."""
+"""The reward models of the study, by name and training recipe.
 
-from lightgbm import LGBMClassifier
+This package's training is its default, with the paper's network; the classifiers are
+scikit-learn's and LightGBM's. scikit-learn's network stops early on rows held out at
+random, so responses of its training prompts.
+"""
+
 from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 
@@ -21,13 +25,21 @@ def make_model(setting):
         return BradleyTerryRegressor(HIDDEN, device="cpu", random_state=setting.seed)
     if setting.model == "bt-linear":
         return BradleyTerryRegressor(random_state=setting.seed)
-    classifier = {
-        "clf-mlp": MLPClassifier(
-            HIDDEN, early_stopping=True, random_state=setting.seed
-        ),
-        "clf-lgbm": LGBMClassifier(
+    return PairwiseClassifierReward(_classifier(setting))
+
+
+def _classifier(setting):
+    if setting.model == "clf-mlp":
+        return MLPClassifier(
+            HIDDEN,
+            early_stopping=True,
+            n_iter_no_change=5,
+            random_state=setting.seed,
+        )
+    if setting.model == "clf-lgbm":
+        from lightgbm import LGBMClassifier
+
+        return LGBMClassifier(
             n_jobs=1, verbose=-1, deterministic=True, random_state=setting.seed
-        ),
-        "clf-linear": LogisticRegression(C=0.1, max_iter=1000),
-    }[setting.model]
-    return PairwiseClassifierReward(classifier)
+        )
+    return LogisticRegression(C=0.1, max_iter=1000)

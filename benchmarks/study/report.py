@@ -74,7 +74,7 @@ def _opening(rows):
     )
     widths = ", ".join(map(str, sorted({row["n_features"] for row in rows})))
     n_values = ", ".join(map(str, sorted({row["per_prompt"]["n"] for row in rows})))
-    hours = sum(row["seconds"] for row in rows) / 3600
+    hours = sum(row["core_seconds"] for row in rows) / 3600
     return [
         "# The annotation study\n",
         f"{len(rows)} settings on {', '.join(_levels(rows, 'data'))} ({widths} "

@@ -153,7 +153,8 @@ def judged(path):
     data = load_judged(path)
     rewards = data.rewards / np.std(data.rewards)
     return Responses(
-        embeddings=data.embeddings,
+        # All learners compute in float32; scikit-learn's would take float64.
+        embeddings=data.embeddings.astype(np.float32),
         prompts=data.prompt_ids,
         generators=data.generators,
         rewards={
@@ -234,15 +235,29 @@ class Source:
 
     def _read(self):
         if self._is_synthetic:
-            options = self.name.partition(":")[2]
-            pairs = [part.partition("=") for part in filter(None, options.split(":"))]
-            return synthetic(**{name: int(value) for name, _, value in pairs})
+            return synthetic(**_options(self.name))
         path = Path(self.name)
         if path.is_dir():
             return ReleasedSets(path, self.response_axis)
         if not path.exists():
             raise FileNotFoundError(f"--data {path}: there is no such file or folder.")
         return judged(path)
+
+
+def _options(text):
+    """Read ``synthetic:name=value:...``."""
+    options = {}
+    for part in text.split(":")[1:]:
+        name, _, value = part.partition("=")
+        if name not in ("features", "prompts", "responses", "seed") or (
+            not value.isdecimal()
+        ):
+            raise ValueError(
+                f"--data {text}: options are features, prompts, responses and seed, "
+                f"each a whole number; got {part!r}."
+            )
+        options[name] = int(value)
+    return options
 
 
 def reads():

@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import NamedTuple
 
 import numpy as np
@@ -26,7 +26,7 @@ def run_setting(source, setting):
 
     Models of one block see the same prompts, pairs and labels.
     """
-    start = time.perf_counter()
+    start, start_cpu = time.perf_counter(), time.process_time()
     with threadpool_limits(1):
         data = source.open()
         train, test = data.parts(setting.pool, setting.task, setting.seed)
@@ -53,8 +53,19 @@ def run_setting(source, setting):
         "error_rate": error_rate,
         "n_features": int(train.embeddings.shape[1]),
         "seconds": time.perf_counter() - start,
-        "versions": {name: version(name) for name in PACKAGES},
+        "core_seconds": time.process_time() - start_cpu,
+        "versions": _versions(),
     }
+
+
+def _versions():
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # not needed for every model
+            continue
+    return found
 
 
 def train_pairs(items, setting):
