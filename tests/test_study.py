@@ -244,7 +244,7 @@ def test_judged_data_carry_the_length_only_null(tmp_path):
     assert row["length_only"]["order_consistency"] > 0.65
     assert abs(beyond["length_only"]["order_consistency"] - 0.5) < 0.06
     assert 0.4 < row["order_consistency_similar_length"] < 0.95
-    assert beyond["order_consistency"] > row["order_consistency"] + 0.05
+    assert beyond["order_consistency"] > 0.65
 
 
 def test_beyond_length_is_uncorrelated_with_log_length_within_prompts():
@@ -521,10 +521,15 @@ def uninterrupted(tmp_path_factory):
 def test_a_killed_run_goes_on_where_it_was(tmp_path, uninterrupted):
     path = tmp_path / "r.jsonl"
     arguments = command(path, "--sample", "40", "--jobs", "2")
-    process = subprocess.Popen(arguments, cwd=ROOT, stderr=subprocess.DEVNULL)
-    wait_for_lines(path, 5, process)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process = subprocess.Popen(
+        arguments, cwd=ROOT, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        wait_for_lines(path, 5, process)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+    finally:  # the workers of a driver that is gone would wait for minutes
+        os.killpg(process.pid, signal.SIGKILL)
     content = path.read_bytes()
     n_before = content.count(b"\n")
     assert 5 <= n_before < 40
