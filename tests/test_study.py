@@ -247,6 +247,26 @@ def test_judged_data_carry_the_length_only_null(tmp_path):
     assert beyond["order_consistency"] > 0.65
 
 
+def test_a_prompt_of_equal_true_rewards_has_no_order_consistency(tmp_path):
+    path = judged_file(tmp_path / "judged.npz")
+    with np.load(path) as file:
+        fields = dict(file)
+    fields["golden_reward"][fields["prompt_id"] % 3 == 0] = 1.0
+    np.savez(path, **fields)
+    row = worker.run_setting(
+        Source(str(path)), setting(data="judged", task="judge", pairing="cross")
+    )
+    json.dumps(row, allow_nan=False)
+    for prompt, value in zip(
+        row["per_prompt"]["prompts"],
+        row["per_prompt"]["order_consistency"],
+        strict=True,
+    ):
+        assert (value is None) == (prompt % 3 == 0)
+    (known,) = by_prompt([row], "order_consistency").values()
+    assert {prompt % 3 for _, prompt in known} == {1, 2}
+
+
 def test_beyond_length_is_uncorrelated_with_log_length_within_prompts():
     rng = np.random.default_rng(0)
     prompts, lengths = np.repeat(np.arange(50), 8), rng.integers(10, 999, size=400)

@@ -39,8 +39,9 @@ def by_prompt(rows, metric, apart=("model", "recipe", "pairing")):
     for row in rows:
         shared = tuple(row["setting"][name] for name in NAMES if name not in apart)
         prompts = [(row["setting"]["data"], p) for p in row["per_prompt"]["prompts"]]
-        values = dict(zip(prompts, row["per_prompt"][metric], strict=True))
-        gathered.setdefault(shared, []).append(values)
+        values = zip(prompts, row["per_prompt"][metric], strict=True)
+        known = {prompt: value for prompt, value in values if value is not None}
+        gathered.setdefault(shared, []).append(known)
     return {
         shared: {p: np.mean([each[p] for each in several]) for p in several[0]}
         for shared, several in gathered.items()

@@ -18,6 +18,7 @@ N_VALUES = (2, 5, 10, 20, 50, 100, 300, 500)
 PAIRS_PER_TEST_PROMPT = 1000
 CROSS_TEST_PAIRS = 50_000
 SIMILAR_LENGTH = 1.1
+ROWS_AT_ONCE = 50_000
 PACKAGES = ("skreward", "numpy", "scipy", "scikit-learn", "torch", "lightgbm")
 
 
@@ -37,7 +38,7 @@ def run_setting(source, setting):
             train.embeddings, train.rows[index], _prompt_of_rows(train)
         )
         model = make_model(setting).fit(pairs, y)
-        predicted = model.predict(test.embeddings[test.rows])
+        predicted = _predict(model, test)
         scores = score(test, predicted, setting, data.fewest_responses)
         null = None
         if test.lengths is not None:
@@ -56,6 +57,12 @@ def run_setting(source, setting):
         "core_seconds": time.process_time() - start_cpu,
         "versions": _versions(),
     }
+
+
+def _predict(model, items):
+    """Predict part by part: the embeddings may be larger than memory."""
+    parts = np.array_split(items.rows, -(-len(items.rows) // ROWS_AT_ONCE))
+    return np.concatenate([model.predict(items.embeddings[rows]) for rows in parts])
 
 
 def _versions():
@@ -114,7 +121,7 @@ def score(test, predicted, setting, fewest_responses):
     )
     n_values = [n for n in N_VALUES if n <= sizes.min()]
     curve = best_of_n_curve(test.rewards, predicted, prompt, n_values=n_values)
-    of_prompt = prompt[same.index[:, 0]]
+    of_prompt = prompt[same.pairs[:, 0]]
     shared = max(k for k, n in enumerate(n_values) if n <= max(2, fewest_responses))
     return {
         "order_consistency": float(same.agrees.mean()),
@@ -126,11 +133,9 @@ def score(test, predicted, setting, fewest_responses):
         "best_of_n_oracle": _by_n(n_values, curve.improvement + curve.regret),
         "per_prompt": {
             "prompts": prompts.tolist(),
-            "order_consistency": _rounded(
-                np.bincount(of_prompt, same.agrees) / np.bincount(of_prompt)
-            ),
+            "order_consistency": _mean_by(of_prompt, same.agrees, len(prompts)),
             "n": n_values[shared],
-            "best_of_n": _rounded(curve.prompt_improvement[shared]),
+            "best_of_n": curve.prompt_improvement[shared].round(5).tolist(),
         },
     }
 
@@ -138,7 +143,7 @@ def score(test, predicted, setting, fewest_responses):
 class Agreement(NamedTuple):
     """Pairs with an order, and whether the prediction has it (a tie: one half)."""
 
-    index: np.ndarray
+    pairs: np.ndarray
     agrees: np.ndarray
 
 
@@ -148,13 +153,13 @@ def _agreement(rewards, predicted, index):
     return Agreement(index[truth != 0], 0.5 * (1 + truth * margin)[truth != 0])
 
 
-def _at_similar_length(lengths, pairs):
+def _at_similar_length(lengths, same):
     """Order consistency where neither item is a tenth longer than the other."""
     if lengths is None:
         return None
-    both = np.sort(lengths[pairs.index], axis=1)
+    both = np.sort(lengths[same.pairs], axis=1)
     similar = both[:, 1] < SIMILAR_LENGTH * both[:, 0]
-    return float(pairs.agrees[similar].mean()) if similar.any() else None
+    return float(same.agrees[similar].mean()) if similar.any() else None
 
 
 def _prompt_of_rows(items):
@@ -183,5 +188,8 @@ def _by_n(n_values, values):
     return dict(zip(map(str, n_values), values.tolist(), strict=True))
 
 
-def _rounded(values):
-    return np.round(values, 5).tolist()
+def _mean_by(prompt, agrees, n_prompts):
+    """Average by prompt; None where all true rewards of a prompt are equal."""
+    total = np.bincount(prompt, agrees, minlength=n_prompts).tolist()
+    count = np.bincount(prompt, minlength=n_prompts).tolist()
+    return [round(t / n, 5) if n else None for t, n in zip(total, count, strict=True)]
