@@ -18,7 +18,13 @@ from benchmarks.study import settings as grid
 from benchmarks.study import sources, worker
 from benchmarks.study.claims import verdict
 from benchmarks.study.cost import describe, grid_seconds
-from benchmarks.study.intervals import Estimate, by_prompt, difference, estimate
+from benchmarks.study.intervals import (
+    Estimate,
+    by_prompt,
+    contrast,
+    difference,
+    estimate,
+)
 from benchmarks.study.paper_recipe import PaperRewardModel
 from benchmarks.study.results import ResultsFile, read_results
 from benchmarks.study.sources import Source, beyond_length
@@ -342,15 +348,10 @@ def test_the_recipe_learns_and_is_deterministic(objective):
 # --- intervals, cost, report -----------------------------------------------------
 
 
-def fake_row(model, block, consistency, *, recipe="package", beta=3.0, **changes):
+def fake_row(model, block, consistency, *, recipe="package", **changes):
     """Make a result whose prompts score ``consistency`` plus their own difficulty."""
-    fake = setting(
-        model=model,
-        seed=block % 5,
-        recipe=recipe,
-        beta=beta,
-        **{"data": "d", **changes},
-    )
+    changes = {"data": "d", "seed": block % 5, **changes}
+    fake = setting(model=model, recipe=recipe, **changes)
     rng = np.random.default_rng(block)
     prompts = np.sort(rng.permutation(60)[:20])
     values = (consistency + 0.05 * np.sin(prompts)).tolist()
@@ -391,12 +392,39 @@ def test_paired_differences_cancel_what_blocks_and_prompts_share():
     values = {name: by_prompt(mine, "order_consistency") for name, mine in rows.items()}
     gain = estimate(difference(values["clf-mlp"], values["bt-mlp"]))
     assert_allclose([gain.mean, gain.low, gain.high], 0.02, atol=1e-12)
-    unpaired = estimate(values["clf-mlp"], values["bt-mlp"])
-    assert_allclose(unpaired.mean, 0.02, atol=1e-12)
-    assert unpaired.high - unpaired.low > 0.02
     alone = estimate(values["bt-mlp"])
     assert alone.low < alone.mean < alone.high
     assert np.isnan(estimate({}).mean)
+    few = dict(list(values["bt-mlp"].items())[:4])
+    assert np.isnan(estimate(few).low)
+    assert 0.5 < estimate(few).mean < 0.8
+
+
+def test_a_contrast_takes_out_the_other_axes():
+    # All settings with many pairs are of the good pool but one: the means mislead.
+    plan = [("good", 40_000, seed) for seed in range(5)] + [("bad", 40_000, 0)]
+    plan += [("bad", 5_000, seed) for seed in range(5)] + [("good", 5_000, 0)]
+    rows = [
+        fake_row(
+            "bt-mlp",
+            block,
+            0.6 + 0.3 * (pool == "good") + 0.01 * (n_pairs == 40_000),
+            pool=pool,
+            n_pairs=n_pairs,
+            seed=seed,
+        )
+        for block, (pool, n_pairs, seed) in enumerate(plan)
+    ]
+    sample = by_prompt(rows, "order_consistency")
+    assert len(sample) == 12
+    many, few = (
+        np.mean([np.mean(list(v.values())) for k, v in sample.items() if n in k])
+        for n in (40_000, 5_000)
+    )
+    assert many - few > 0.15
+    gain = contrast(sample, "n_pairs", 40_000, 5_000)
+    assert abs(gain.mean - 0.01) < 0.02
+    assert np.isnan(contrast(sample, "n_pairs", 40_000, 10_000).mean)
 
 
 def test_an_interval_covers_prompts_and_settings():

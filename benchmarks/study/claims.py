@@ -5,7 +5,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.study.intervals import by_prompt, difference, estimate, mean
+from benchmarks.study.intervals import (
+    APART,
+    by_prompt,
+    contrast,
+    difference,
+    estimate,
+    mean,
+)
 
 METRICS = {"order_consistency": "order consistency", "best_of_n": "best-of-N gain"}
 CLASSIFIERS = ("clf-mlp", "clf-lgbm")
@@ -64,7 +71,7 @@ def where(rows, **levels):
     ]
 
 
-def paired(rows, others, metric, apart=("model", "recipe", "pairing")):
+def paired(rows, others, metric, apart=APART):
     """Estimate the difference of two kinds of runs on the same prompts and labels."""
     return estimate(
         difference(by_prompt(rows, metric, apart), by_prompt(others, metric, apart))
@@ -99,8 +106,7 @@ def _noise(rows):
 
 def _quantity(rows):
     def gain(chosen, many, few, metric):
-        parts = (where(chosen, n_pairs=n) for n in (many, few))
-        return estimate(*(by_prompt(part, metric) for part in parts))
+        return contrast(by_prompt(chosen, metric), "n_pairs", many, few)
 
     found = []
     for model in ("bt-mlp", *CLASSIFIERS):
@@ -130,8 +136,7 @@ def _quantity(rows):
 
 def _designs(rows):
     def gain(chosen, better, worse, metric):
-        parts = (where(chosen, design=d) for d in (better, worse))
-        return estimate(*(by_prompt(part, metric) for part in parts))
+        return contrast(by_prompt(chosen, metric), "design", better, worse)
 
     steps = ("random", "similar"), ("diverse", "random")
     found = []

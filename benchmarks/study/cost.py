@@ -65,10 +65,11 @@ def describe(rows, table):
         if np.isnan(total):
             lines.append("  too few strata measured for an estimate of the whole.")
         else:
+            share = len(table.pairings)
             lines.append(
-                f"  all {len(table)} settings: {total:,.0f} s "
-                f"({1.96 * error:,.0f} to either side at 95 %), "
-                f"{total / 3600:,.1f} core-hours; the paper reports about "
-                f"{PAPER_CORE_HOURS:,} for 12,960."
+                f"  all {len(table) // share} settings of one pairing: "
+                f"{total / share:,.0f} s ({1.96 * error / share:,.0f} to either side "
+                f"at 95 %), {total / share / 3600:,.1f} core-hours; the paper reports "
+                f"about {PAPER_CORE_HOURS:,} for 12,960."
             )
     return lines

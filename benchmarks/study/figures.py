@@ -131,6 +131,9 @@ def _best_of_n(rows):
         if nulls:
             _curve(axes, nulls, "best_of_n", color="grey", label="length alone")
         axes.set(xscale="log", xlabel="N", ylabel="Best-of-N gain", title=task)
+        ticks = sorted({int(n) for row in mine for n in row["best_of_n"]})
+        axes.set_xticks(ticks, labels=map(str, ticks))
+        axes.minorticks_off()
     panels[0].legend(fontsize=7)
     return figure
 

@@ -82,9 +82,11 @@ def _opening(rows):
         "prompts, pairs and labels. Scores are on prompts never trained on. Best-of-N "
         f"gain is over the mean response, for N = {n_values}, in standard deviations "
         "of the true reward. Intervals are 95 %, from a bootstrap over settings (with "
-        "their seeds) and over prompts. “At similar length” counts pairs of which "
-        "neither response is a tenth longer; “length alone” predicts the longer "
-        "response. Verdicts go by the best-of-N gain, the paper's own measure.\n",
+        "their seeds) and over prompts; there is none for fewer than five settings. "
+        "Numbers of pairs, and designs, are compared by least squares with effects of "
+        "all other axes. “At similar length” counts pairs of which neither response is "
+        "a tenth longer; “length alone” predicts the longer response. Verdicts go by "
+        "the best-of-N gain, the paper's own measure.\n",
         "Versions: " + "; ".join(versions) + ".\n",
     ]
 
