@@ -102,7 +102,7 @@ def check_comparisons(
     n_pairs = len(split.index)
     if n_pairs == 0:
         raise ValueError("X holds 0 pairs; at least one is needed.")
-    items = check_items(estimator, split.items, reset=reset, ensure_min_samples=2)
+    items = check_items(estimator, split.items, reset=reset)
     target = check_preferences(y, n_pairs)
     weight = _check_weight(sample_weight, n_pairs, "pair")
     index, target, weight = _drop_weightless(split.index, target, weight)

@@ -337,7 +337,7 @@ class BradleyTerryRegressor(BaseRewardModel):
                     f"Adam stopped after max_iter={self.max_iter} epochs while the "
                     "loss still improved. Increase max_iter or learning_rate_init.",
                     ConvergenceWarning,
-                    stacklevel=2,
+                    stacklevel=3,
                 )
             self._set_trained(state, comparisons)
         return self
@@ -478,7 +478,7 @@ class BradleyTerryRegressor(BaseRewardModel):
                 "the training loss decides when to stop. Raise validation_fraction "
                 "or set early_stopping=False.",
                 UserWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
             return every, ~every
         return kept, held
@@ -553,7 +553,7 @@ class BradleyTerryRegressor(BaseRewardModel):
                 "Increase max_iter or alpha, or scale the items with "
                 "ItemwiseTransformer(StandardScaler()).",
                 ConvergenceWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
         self._forget()
         self.coef_ = solution.coef.astype(compute_dtype(comparisons.items))
