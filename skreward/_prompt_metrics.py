@@ -214,24 +214,39 @@ class PromptScorer:
     through metadata routing, ``sklearn.set_config(enable_metadata_routing=True)``.
     """
 
-    def __init__(self, name, metric, **keywords):
+    def __init__(self, name, metric, keywords=None, groups_request=True):
         self.name = name
         self.metric = metric
-        self.keywords = keywords
+        self.keywords = keywords or {}
+        self.groups_request = groups_request
 
     def __call__(self, estimator, X, y, *, groups=None):
         """Score the rewards that the estimator predicts for X."""
         groups = _prompts_of(X) if groups is None else groups
         return self.metric(y, estimator.predict(X), groups, **self.keywords)
 
-    def __repr__(self):
-        return self.name
+    def set_score_request(self, *, groups):
+        """Give a copy of this scorer that asks metadata routing for prompts, or not.
+
+        Parameters
+        ----------
+        groups : bool, str or None
+            As in scikit-learn.
+
+        Returns
+        -------
+        scorer : PromptScorer
+        """
+        return PromptScorer(self.name, self.metric, self.keywords, groups)
 
     def get_metadata_routing(self):
-        """Ask for ``groups``."""
+        """What is asked of metadata routing: ``groups``, unless set otherwise."""
         request = MetadataRequest(owner=self)
-        request.score.add_request(param="groups", alias=True)
+        request.score.add_request(param="groups", alias=self.groups_request)
         return request
+
+    def __repr__(self):
+        return self.name
 
 
 def make_best_of_n_scorer(n):
@@ -272,7 +287,7 @@ def make_best_of_n_scorer(n):
     (5,)
     """
     n = check_count(n, "n")
-    return PromptScorer(f"make_best_of_n_scorer({n})", best_of_n_score, n=n)
+    return PromptScorer(f"make_best_of_n_scorer({n})", best_of_n_score, {"n": n})
 
 
 prompt_rank_correlation_scorer = PromptScorer(
@@ -304,6 +319,8 @@ def _check_n_values(n_values, prompts, prompt, name):
 def _prompts_of(X):
     """Give the prompt column of a table, whatever kind of table it is."""
     try:
+        if isinstance(X, list):
+            return np.asarray([row["prompt"] for row in X])
         return np.asarray(X["prompt"])
     except (KeyError, IndexError, TypeError, ValueError):
         pass

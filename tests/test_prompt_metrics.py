@@ -238,6 +238,32 @@ def test_scorers_take_groups_through_metadata_routing(items):
     assert_allclose(scores, expected)
 
 
+def test_a_request_can_be_named_otherwise(items):
+    X, y, groups = items
+    scorer = make_best_of_n_scorer(3)
+    other = scorer.set_score_request(groups="prompts")
+    with config_context(enable_metadata_routing=True):
+        cv = GroupKFold(4).set_split_request(groups="prompts")
+        scores = cross_val_score(
+            Ridge(), X, y, cv=cv, scoring=other, params={"prompts": groups}
+        )
+    assert np.isfinite(scores).all()
+    assert scorer.groups_request is True
+
+
+def test_a_list_of_dicts_brings_its_prompts(items):
+    X, y, groups = items
+    model = Ridge().fit(X, y)
+    rows = [{"x": x, "prompt": p} for x, p in zip(X, groups, strict=True)]
+
+    class OnRows:
+        def predict(self, rows):
+            return model.predict(np.array([row["x"] for row in rows]))
+
+    score = make_best_of_n_scorer(3)(OnRows(), rows, y)
+    assert score == best_of_n_score(y, model.predict(X), groups, n=3)
+
+
 def test_a_table_brings_its_prompts(items):
     X, y, groups = items
     table = pd.DataFrame(X, columns=list("abcde"))
