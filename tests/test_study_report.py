@@ -164,7 +164,7 @@ def test_the_cost_of_the_grid_is_the_sum_over_its_strata():
     text = "\n".join(describe(rows, whole))
     assert "0 of 12960 settings" in text
     assert "d = 384" in text
-    assert "71.1 core-hours; the paper reports about 6,000" in text
+    assert "255,960 s on one core, 71.1 +- 2.0 (95 %) core-hours; the paper" in text
 
 
 def test_the_report_has_tables_figures_nulls_and_verdicts(tmp_path):
@@ -207,3 +207,11 @@ def test_the_report_has_tables_figures_nulls_and_verdicts(tmp_path):
     for line in figures:
         name = line.partition("](")[2].rstrip(")")
         assert (tmp_path / "d" / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_report_is_on_one_data_source(tmp_path, capsys):
+    path = tmp_path / "r.jsonl"
+    rows = [fake_row("bt-mlp", 0, 0.6, data=data) for data in ("d", "e")]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main(["report", "--out", str(path), "--folder", str(tmp_path)]) == 2
+    assert "got those of d, e" in capsys.readouterr().err

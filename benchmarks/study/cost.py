@@ -66,10 +66,11 @@ def describe(rows, table):
             lines.append("  too few strata measured for an estimate of the whole.")
         else:
             share = len(table.pairings)
+            spread = f" +- {1.96 * error / share / 3600:,.1f} (95 %)"
             lines.append(
                 f"  all {len(table) // share} settings of one pairing: "
-                f"{total / share:,.0f} s ({1.96 * error / share:,.0f} to either side "
-                f"at 95 %), {total / share / 3600:,.1f} core-hours; the paper reports "
+                f"{total / share:,.0f} s on one core, {total / share / 3600:,.1f}"
+                f"{'' if np.isnan(error) else spread} core-hours; the paper reports "
                 f"about {PAPER_CORE_HOURS:,} for 12,960."
             )
     return lines

@@ -1,5 +1,6 @@
 """The driver: hands settings to workers, and alone writes what they return."""
 
+import logging
 import sys
 import time
 from collections.abc import Iterator
@@ -128,7 +129,10 @@ def _client(address, n_jobs):
             yield client
         return
     cluster = LocalCluster(
-        n_workers=n_jobs, threads_per_worker=1, dashboard_address=None
+        n_workers=n_jobs,
+        threads_per_worker=1,
+        dashboard_address=None,
+        silence_logs=logging.ERROR,
     )
     with cluster, Client(cluster) as client:
         yield client

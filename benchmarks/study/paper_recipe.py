@@ -42,6 +42,7 @@ class PaperRewardModel(BaseEstimator):
 
     def fit(self, X, y):
         """Train on `EmbeddingPairs` with labels 0 and 1."""
+        X = X.compact()
         rng = np.random.default_rng(self.random_state)
         generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
         items = torch.from_numpy(np.asarray(X.embeddings, dtype=np.float32))

@@ -32,8 +32,11 @@ def write_report(rows, folder):
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     rows = list({row["key"]: row for row in rows}.values())
-    if not rows:
-        raise ValueError("there are no results to report.")
+    if len(_levels(rows, "data")) != 1:
+        raise ValueError(
+            "a report is on the results of one data source, got those of "
+            f"{', '.join(_levels(rows, 'data')) or 'none'}."
+        )
     package = [row for row in rows if row["setting"]["recipe"] == "package"]
     paper = [row for row in rows if row["setting"]["recipe"] != "package"]
     text = [*_opening(rows), "## What the paper said, and what came out\n"]
