@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -16,7 +16,8 @@ from skreward.pairs import EmbeddingPairs
 FLOAT_DTYPES = (np.float64, np.float32, np.float16)
 
 
-class Split(NamedTuple):
+@dataclass(frozen=True)
+class Split:
     """X taken apart: what is embedded, and what is compared.
 
     ``index`` is None where a sample is an item. ``is_dense`` tells that the pairs

@@ -351,7 +351,11 @@ class BradleyTerryRegressor(BaseRewardModel):
 
         Parameters
         ----------
-        X, y, sample_weight
+        X : EmbeddingPairs or array-like
+            As in `fit`.
+        y : array-like, default=None
+            As in `fit`.
+        sample_weight : array-like, default=None
             As in `fit`.
 
         Returns
@@ -420,7 +424,7 @@ class BradleyTerryRegressor(BaseRewardModel):
     def _check_parameters(self):
         """Check what parameter constraints cannot say; gives the solver."""
         sizes = self.hidden_layer_sizes
-        if not all(isinstance(n, Integral) and n > 0 for n in sizes):
+        if not all(isinstance(n, int | np.integer) and n > 0 for n in sizes):
             raise ValueError(
                 f"hidden_layer_sizes must hold positive ints, got {sizes!r}."
             )
