@@ -105,21 +105,13 @@ class EmbeddingPairs:
         n_pairs = X.shape[0]
         items = X.reshape(2 * n_pairs, X.shape[2])
         if prompt_ids is not None:
-            prompt_ids = np.asarray(prompt_ids)
-            if prompt_ids.shape == (n_pairs,):
-                prompt_ids = np.repeat(prompt_ids, 2)
-            elif prompt_ids.shape == (n_pairs, 2):
-                prompt_ids = prompt_ids.ravel()
-            else:
-                raise ValueError(
-                    f"prompt_ids must have shape ({n_pairs},) or ({n_pairs}, 2), "
-                    f"got {prompt_ids.shape}."
-                )
+            prompt_ids = _prompt_ids_of_sides(prompt_ids, n_pairs).ravel()
         index = np.arange(2 * n_pairs).reshape(n_pairs, 2)
         if deduplicate:
             first, inverse = _distinct_rows(items, prompt_ids)
-            items, index = items[first], inverse[index]
-            prompt_ids = None if prompt_ids is None else prompt_ids[first]
+            if len(first) < len(items):
+                items, index = items[first], inverse[index]
+                prompt_ids = None if prompt_ids is None else prompt_ids[first]
         return cls(items, index, prompt_ids)
 
     @classmethod
@@ -136,7 +128,7 @@ class EmbeddingPairs:
         Returns
         -------
         pairs : EmbeddingPairs
-            Items that are equal in every bit are stored once.
+            Dense items that are equal in every bit are stored once.
         """
         chosen, rejected = _check_embeddings(chosen), _check_embeddings(rejected)
         if chosen.shape != rejected.shape:
@@ -150,9 +142,7 @@ class EmbeddingPairs:
         n_pairs = chosen.shape[0]
         index = np.column_stack([np.arange(n_pairs), np.arange(n_pairs) + n_pairs])
         if prompt_ids is not None:
-            prompt_ids = np.asarray(prompt_ids)
-            sides = prompt_ids if prompt_ids.ndim == 2 else np.stack([prompt_ids] * 2)
-            prompt_ids = sides.ravel() if prompt_ids.ndim == 1 else sides.T.ravel()
+            prompt_ids = _prompt_ids_of_sides(prompt_ids, n_pairs).T.ravel()
         return cls(sp.vstack([chosen, rejected], format="csr"), index, prompt_ids)
 
     @classmethod
@@ -360,6 +350,19 @@ def _check_prompt_ids(prompt_ids: Any, n: int, per: str):
             f"prompt_ids has a missing value at {per} {int(missing.argmax())}."
         )
     return prompt_ids
+
+
+def _prompt_ids_of_sides(prompt_ids: Any, n_pairs: int):
+    """Give the prompt of both sides of every pair, (n_pairs, 2)."""
+    prompt_ids = np.asarray(prompt_ids)
+    if prompt_ids.shape == (n_pairs,):
+        return np.column_stack([prompt_ids, prompt_ids])
+    if prompt_ids.shape == (n_pairs, 2):
+        return prompt_ids
+    raise ValueError(
+        f"prompt_ids must have shape ({n_pairs},) or ({n_pairs}, 2), got "
+        f"{prompt_ids.shape}."
+    )
 
 
 def _candidate_ids(index: Any, n_prompts: int, n_responses: int):

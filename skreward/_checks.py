@@ -1,0 +1,75 @@
+"""Checks of plain arguments: what was given, what is wanted, before any work."""
+
+from numbers import Integral, Real
+
+import numpy as np
+
+
+def check_rewards(rewards, *, n_items=None, name="rewards"):
+    """Give rewards as a finite float64 array of shape (n_items,), or raise."""
+    rewards = np.asarray(rewards)
+    if rewards.ndim != 1 or (n_items is not None and len(rewards) != n_items):
+        wanted = "n_items" if n_items is None else n_items
+        raise ValueError(f"{name} must have shape ({wanted},), got {rewards.shape}.")
+    if rewards.dtype.kind not in "fiub":
+        raise ValueError(f"{name} must be real numbers, got dtype {rewards.dtype}.")
+    if len(rewards) == 0:
+        raise ValueError(f"{name} is empty.")
+    rewards = rewards.astype(np.float64)
+    if not np.isfinite(rewards).all():
+        k = int(np.argmin(np.isfinite(rewards)))
+        raise ValueError(f"{name} must be finite, got {rewards[k]} at item {k}.")
+    return rewards
+
+
+def check_index(index, n_items):
+    """Give pair indices as an integer array of shape (n_pairs, 2), or raise."""
+    index = np.asarray(index)
+    if index.ndim != 2 or index.shape[1] != 2:
+        raise ValueError(f"index must have shape (n_pairs, 2), got {index.shape}.")
+    if index.dtype.kind not in "iu":
+        raise ValueError(f"index must hold integers, got dtype {index.dtype}.")
+    outside = ((index < 0) | (index >= n_items)).any(axis=1)
+    if outside.any():
+        k = int(outside.argmax())
+        raise ValueError(
+            f"index is out of range at pair {k}: it compares items "
+            f"{index[k].tolist()}, and there are {n_items} items."
+        )
+    return index
+
+
+def check_real(value, name, *, low, high=np.inf, include_low=True):
+    """Give a real number in [low, high] (or (low, high]) as a float, or raise."""
+    if not isinstance(value, Real) or isinstance(value, bool) or value != value:
+        raise ValueError(f"{name} must be a number, got {value!r}.")
+    if value > high or value < low or (value == low and not include_low):
+        bracket = "[" if include_low else "("
+        raise ValueError(f"{name} must lie in {bracket}{low}, {high}], got {value!r}.")
+    return float(value)
+
+
+def check_prompts(prompt_ids, n_items=None, *, name="prompt_ids"):
+    """Give the distinct prompts, and each item's prompt as a number from 0 on."""
+    prompt_ids = np.asarray(prompt_ids)
+    wanted = prompt_ids.size if n_items is None else n_items
+    if prompt_ids.shape != (wanted,):
+        raise ValueError(
+            f"{name} must hold one id per item, shape ({wanted},), got "
+            f"{prompt_ids.shape}."
+        )
+    if wanted == 0:
+        raise ValueError(f"{name} is empty.")
+    if prompt_ids.dtype.kind == "O":
+        missing = np.array([p is None or p != p for p in prompt_ids])
+    else:
+        missing = prompt_ids != prompt_ids
+    if missing.any():
+        raise ValueError(f"{name} has a missing value at item {missing.argmax()}.")
+    return np.unique(prompt_ids, return_inverse=True)
+
+
+def check_count(value, name):
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{name} must be an integer of at least 1, got {value!r}.")
+    return int(value)

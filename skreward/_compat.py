@@ -1,0 +1,17 @@
+"""The one place that imports names scikit-learn does not promise to keep."""
+
+from sklearn.base import _fit_context as fit_context
+from sklearn.model_selection._split import GroupsConsumerMixin
+from sklearn.utils._metadata_requests import _MetadataRequester as MetadataRequester
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.validation import _check_sample_weight as check_sample_weight
+
+__all__ = [
+    "GroupsConsumerMixin",
+    "HasMethods",
+    "Interval",
+    "MetadataRequester",
+    "StrOptions",
+    "check_sample_weight",
+    "fit_context",
+]

@@ -1,0 +1,292 @@
+r"""Solver for the linear reward r(x) = x @ w.
+
+Conventions: with weights scaled to sum to 1,
+
+    F(w) = sum_k weight_k loss(m_k, target_k) + 1/2 alpha ||w||^2
+    m = r[index[:, 0]] - r[index[:, 1]],  r = items @ w
+
+Rewards are computed once an item and gathered; gradients are scattered back to the
+items and multiplied once: two passes over the items an iteration, whatever the
+number of pairs. Differences of items are formed only for the preconditioner.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.linalg import LinAlgError, cholesky, solve_triangular
+from scipy.optimize import minimize
+
+from skreward._validation import compute_dtype, rows_as
+
+# A Cholesky factor of the curvature costs d^3 / 3; beyond, only its diagonal.
+MAX_FACTORED_FEATURES = 4096
+# Pairs a feature that the curvature is estimated on: its error is about
+# sqrt(1 / 8), which bounds the iterations, not the accuracy.
+CURVATURE_PAIRS_PER_FEATURE = 8
+MIN_CURVATURE_PAIRS = 8192
+# float16 that takes no more than this in float32 is converted once.
+CONVERTED_BYTES = 1 << 28
+BLOCK_BYTES = 1 << 25
+
+
+class LinearSolution(NamedTuple):
+    """What a linear solver returns."""
+
+    coef: np.ndarray
+    loss: float
+    n_iter: int
+    converged: bool
+    reduction: float
+    """Norm of the preconditioned gradient, relative to the one at zero."""
+
+
+class ItemMatrix:
+    """Products with the items, which stay where and as they are stored.
+
+    float16 is converted to float32 block by block unless it is small.
+    """
+
+    def __init__(self, items):
+        self.dtype = compute_dtype(items)
+        self.shape = items.shape
+        if items.dtype != self.dtype and (
+            sp.issparse(items) or items.size * self.dtype.itemsize <= CONVERTED_BYTES
+        ):
+            items = items.astype(self.dtype)
+        self._items = items
+        if items.dtype == self.dtype:
+            self._step = max(1, self.shape[0])
+        else:
+            row_bytes = max(1, self.shape[1] * self.dtype.itemsize)
+            self._step = max(1, BLOCK_BYTES // row_bytes)
+
+    def _blocks(self):
+        for start in range(0, self.shape[0], self._step):
+            rows = slice(start, start + self._step)
+            yield rows, self._items[rows].astype(self.dtype, copy=False)
+
+    def rewards(self, coef):
+        """Items @ coef, shape (n_items,)."""
+        coef = coef.astype(self.dtype)
+        if self._step >= self.shape[0]:
+            return self._items @ coef
+        rewards = np.empty(self.shape[0], dtype=self.dtype)
+        for rows, block in self._blocks():
+            rewards[rows] = block @ coef
+        return rewards
+
+    def gradient(self, item_gradient):
+        """Items.T @ item_gradient, shape (n_features,)."""
+        item_gradient = item_gradient.astype(self.dtype)
+        if self._step >= self.shape[0]:
+            return self._items.T @ item_gradient
+        gradient = np.zeros(self.shape[1], dtype=self.dtype)
+        for rows, block in self._blocks():
+            gradient += block.T @ item_gradient[rows]
+        return gradient
+
+    def differences(self, index):
+        """items[index[:, 0]] - items[index[:, 1]], dense or sparse as the items."""
+        first, second = self._items[index[:, 0]], self._items[index[:, 1]]
+        return first.astype(self.dtype, copy=False) - second.astype(self.dtype)
+
+
+def solve_linear(
+    items, comparisons, objective, *, alpha, max_iter, tol, coef_init=None
+):
+    """Minimise F with L-BFGS, preconditioned by the curvature at the start.
+
+    Parameters
+    ----------
+    items : ItemMatrix, or another with its three products
+    comparisons : Comparisons
+    objective : Objective
+    alpha : float
+    max_iter : int
+    tol : float
+        Stop when the preconditioned gradient has fallen to ``tol`` times its norm
+        at w = 0: a measure that no scale of features or weights changes.
+    coef_init : array of shape (n_features,), default=None
+        Start; zero by default.
+
+    Returns
+    -------
+    solution : LinearSolution
+    """
+    index, target = comparisons.index, comparisons.target
+    weight = comparisons.weight / comparisons.weight.sum()
+    n_items, n_features = items.shape
+    first, second = index[:, 0], index[:, 1]
+    precision = np.finfo(items.dtype).eps
+
+    def loss_gradient(coef):
+        rewards = items.rewards(coef).astype(np.float64)
+        margin = rewards[first] - rewards[second]
+        slope = weight * objective.gradient(margin, target)
+        item_gradient = np.bincount(first, slope, n_items)
+        item_gradient -= np.bincount(second, slope, n_items)
+        gradient = items.gradient(item_gradient) + alpha * coef
+        loss = weight @ objective.value(margin, target) + alpha / 2 * coef @ coef
+        return loss, gradient, margin
+
+    def scaling_at(margin):
+        curvature = weight * objective.hessian(margin, target)
+        return make_preconditioner(items, index, curvature, alpha)
+
+    zero = np.zeros(n_features)
+    start = zero if coef_init is None else coef_init.astype(np.float64)
+    _, gradient, margin = loss_gradient(zero)
+    if coef_init is not None:
+        margin = loss_gradient(start)[2]
+    scaling = scaling_at(margin)
+    reference = np.linalg.norm(scaling.gradient(gradient))
+
+    def in_scaled(scaled):
+        loss, gradient, _ = loss_gradient(scaling.coef(scaled))
+        return loss, scaling.gradient(gradient)
+
+    result = minimize(
+        in_scaled,
+        scaling.scaled(start),
+        jac=True,
+        method="L-BFGS-B",
+        options={
+            "maxiter": max_iter,
+            "maxfun": 20 * max_iter + 20,
+            "maxcor": 20,
+            "gtol": tol * reference / np.sqrt(n_features),
+            # The rounding of float32 rewards averages out over pairs in the loss.
+            "ftol": max(4 * np.finfo(np.float64).eps, 1e-3 * precision),
+        },
+    )
+    reduction = float(np.linalg.norm(result.jac) / reference) if reference else 0.0
+    # Status 2 is a line search that finds nothing better: with float32 products
+    # this is the floor of their rounding, not a failure.
+    is_at_floor = result.status == 2 and reduction <= max(tol, np.sqrt(precision))
+    converged = result.status == 0 or is_at_floor
+    coef, loss = scaling.coef(result.x), float(result.fun)
+    if converged and len(index) <= MIN_CURVATURE_PAIRS:
+        coef, loss = _polish(coef, loss_gradient, scaling_at)
+    return LinearSolution(coef, loss, int(result.nit), converged, reduction)
+
+
+def _polish(coef, loss_gradient, scaling_at, max_steps=5):
+    """Take Newton steps while they at least halve the gradient.
+
+    L-BFGS compares values of the loss, which resolve the optimum to the root of
+    their rounding; a gradient resolves it to the rounding. Where the curvature is
+    that of all pairs this costs next to nothing.
+    """
+    loss, gradient, margin = loss_gradient(coef)
+    for _ in range(max_steps):
+        scaling = scaling_at(margin)
+        scaled = scaling.gradient(gradient)
+        candidate = coef - scaling.coef(scaled)
+        next_loss, next_gradient, margin = loss_gradient(candidate)
+        size = np.linalg.norm(scaling.gradient(next_gradient))
+        if not size < np.linalg.norm(scaled) / 2:
+            break
+        coef, loss, gradient = candidate, next_loss, next_gradient
+    return coef, float(loss)
+
+
+def make_preconditioner(items, index, curvature, alpha):
+    """Factor the curvature sum_k c_k z_k z_k' + alpha I, z_k the differences.
+
+    Estimated on a deterministic subset of the pairs where there are many.
+    """
+    n_pairs, n_features = len(index), items.shape[1]
+    n_kept = max(MIN_CURVATURE_PAIRS, CURVATURE_PAIRS_PER_FEATURE * n_features)
+    if n_kept < n_pairs:
+        kept = np.random.default_rng(0).choice(n_pairs, n_kept, replace=False)
+        kept.sort()
+        curvature = curvature[kept] * (curvature.sum() / curvature[kept].sum())
+        index = index[kept]
+    z = items.differences(index)
+    largest = abs(z).max(axis=0)
+    largest = largest.toarray().ravel() if sp.issparse(largest) else largest
+    largest = np.where(largest > 0, largest, 1).astype(np.float64)
+    # In units of each feature's largest difference nothing over- or underflows.
+    with np.errstate(over="ignore", divide="ignore"):
+        ridge = np.minimum(alpha / largest / largest, 1e200)
+    if n_features > MAX_FACTORED_FEATURES:
+        diagonal = _weighted_square_sum(z, curvature, largest) + ridge
+        return _Diagonal(largest * np.sqrt(diagonal + _tiny(diagonal)))
+    scaled = _scale(z, np.sqrt(curvature), 1 / largest)
+    gram = scaled.T @ scaled
+    gram = (gram.toarray() if sp.issparse(gram) else gram).astype(np.float64)
+    diagonal = gram.diagonal() + ridge
+    scale = np.sqrt(diagonal + _tiny(diagonal))
+    gram /= scale
+    gram /= scale[:, np.newaxis]
+    return _Factor(gram, largest * scale, items.dtype)
+
+
+def _scale(z, of_rows, of_columns):
+    """Multiply rows and columns, in z's own dtype."""
+    of_rows, of_columns = of_rows.astype(z.dtype), of_columns.astype(z.dtype)
+    if sp.issparse(z):
+        return sp.diags_array(of_rows) @ z @ sp.diags_array(of_columns)
+    z *= of_rows[:, np.newaxis]
+    z *= of_columns
+    return z
+
+
+class _Diagonal:
+    """w = v / s."""
+
+    def __init__(self, scale):
+        self._scale = scale
+
+    def coef(self, scaled):
+        return scaled / self._scale
+
+    def scaled(self, coef):
+        return coef * self._scale
+
+    def gradient(self, gradient):
+        return gradient / self._scale
+
+
+class _Factor:
+    """w = L^-T v / s, where L L' is the curvature with a unit diagonal."""
+
+    def __init__(self, correlation, scale, dtype):
+        jitter = 10 * np.finfo(dtype).eps
+        while True:
+            np.fill_diagonal(correlation, 1.0 + jitter)
+            try:
+                self._factor = cholesky(correlation, lower=True, check_finite=False)
+                break
+            except LinAlgError:
+                jitter *= 100
+        self._scale = scale
+
+    def coef(self, scaled):
+        solved = solve_triangular(
+            self._factor, scaled, lower=True, trans="T", check_finite=False
+        )
+        return solved / self._scale
+
+    def scaled(self, coef):
+        return self._factor.T @ (coef * self._scale)
+
+    def gradient(self, gradient):
+        return solve_triangular(
+            self._factor, gradient / self._scale, lower=True, check_finite=False
+        )
+
+
+def _weighted_square_sum(z, weight, largest, block=1024):
+    """sum_k weight_k (z_kj / largest_j)^2 for every feature j."""
+    total = np.zeros(z.shape[1])
+    for start in range(0, z.shape[0], block):
+        rows = rows_as(z[start : start + block], np.float64) / largest
+        total += weight[start : start + block] @ np.square(rows)
+    return total
+
+
+def _tiny(values):
+    """A floor for features that never differ, whose scale is free."""
+    return 1e-200 + 1e-12 * float(np.max(values, initial=0.0))

@@ -1,0 +1,33 @@
+"""Which device, and what to say when it is too small."""
+
+from contextlib import contextmanager
+
+import torch
+
+
+def resolve(device):
+    """Turn "auto", "cpu", "cuda" or "cuda:N" into a torch.device that is there."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    resolved = torch.device(device)
+    if resolved.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (resolved.index or 0) >= count:
+            raise ValueError(
+                f"device={device!r} is not there: torch sees {count} CUDA devices. "
+                'Use device="auto" or device="cpu".'
+            )
+    return resolved
+
+
+@contextmanager
+def explained_memory_errors(device, n_bytes):
+    """Turn an out-of-memory error of the device into one that says what to change."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise MemoryError(
+            f"{device} ran out of memory; the embeddings alone take {n_bytes:,} bytes "
+            "there. Lower batch_size or hidden_layer_sizes, give the embeddings as "
+            'float16 or float32, or use device="cpu".'
+        ) from error

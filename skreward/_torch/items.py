@@ -1,0 +1,37 @@
+"""Items on a device, for the linear solver."""
+
+import numpy as np
+import torch
+
+from skreward._torch.device import explained_memory_errors
+from skreward._validation import compute_dtype
+
+
+class DeviceItemMatrix:
+    """What `skreward._linear.ItemMatrix` offers, with the items on a device."""
+
+    def __init__(self, items, device):
+        self.dtype = compute_dtype(items)
+        self.shape = items.shape
+        n_bytes = items.shape[0] * items.shape[1] * self.dtype.itemsize
+        with explained_memory_errors(device, n_bytes):
+            self._items = torch.tensor(items, device=device).to(
+                torch.float64 if self.dtype == np.float64 else torch.float32
+            )
+
+    def _send(self, vector):
+        return torch.from_numpy(vector).to(self._items)
+
+    def rewards(self, coef):
+        """Items @ coef, shape (n_items,)."""
+        return (self._items @ self._send(coef)).cpu().numpy()
+
+    def gradient(self, item_gradient):
+        """Items.T @ item_gradient, shape (n_features,)."""
+        return (self._items.T @ self._send(item_gradient)).cpu().numpy()
+
+    def differences(self, index):
+        """items[index[:, 0]] - items[index[:, 1]], on the host."""
+        index = torch.from_numpy(index).to(self._items.device)
+        difference = self._items[index[:, 0]] - self._items[index[:, 1]]
+        return difference.cpu().numpy()

@@ -1,0 +1,18 @@
+"""Preference data with a known truth, and loaders of published reward data."""
+
+from skreward._generators import (
+    gaussian_annotation_quality,
+    make_gaussian_rewards,
+    make_local_pairs,
+    make_preferences,
+)
+from skreward._loaders import load_judged, load_released_embeddings
+
+__all__ = [
+    "gaussian_annotation_quality",
+    "load_judged",
+    "load_released_embeddings",
+    "make_gaussian_rewards",
+    "make_local_pairs",
+    "make_preferences",
+]
