@@ -84,19 +84,19 @@ class EmbeddingCache:
     def __init__(self, setup: dict, cache_dir: str | os.PathLike | None = None):
         described = json.dumps({"format": FORMAT, **setup}, sort_keys=True)
         self.setup_digest = hashlib.sha256(described.encode()).digest()
-        self.file: Path | None = None
+        self.file: EmbeddingFile | None = None
         if cache_dir is not None:
             folder = Path(cache_dir).expanduser()
             folder.mkdir(parents=True, exist_ok=True)
-            self.file = folder / f"embeddings-{self.setup_digest.hex()[:24]}.sqlite"
+            name = f"embeddings-{self.setup_digest.hex()[:24]}.sqlite"
+            self.file = EmbeddingFile(folder / name)
 
     def get(self, texts: Iterable[str]) -> dict[str, np.ndarray]:
         """Look texts up; those that are not known are left out."""
         keys = {self._key(text): text for text in texts}
         found = _memory.get(keys)
         if self.file is not None and len(found) < len(keys):
-            wanted = [key for key in keys if key not in found]
-            stored = self._read(wanted)
+            stored = self.file.read([key for key in keys if key not in found])
             _memory.put(stored)
             found |= stored
         return {keys[key]: row for key, row in found.items()}
@@ -110,18 +110,30 @@ class EmbeddingCache:
             row.setflags(write=False)
         _memory.put(keyed)
         if self.file is not None and keyed:
-            self._write(keyed)
+            self.file.write(keyed)
 
     def _key(self, text: str) -> bytes:
-        return hashlib.blake2b(
-            text.encode(), digest_size=24, key=self.setup_digest
-        ).digest()
+        key = self.setup_digest
+        return hashlib.blake2b(text.encode(), digest_size=24, key=key).digest()
 
-    def _read(self, keys: list[bytes]) -> dict[bytes, np.ndarray]:
+
+class EmbeddingFile:
+    """Rows by key in one sqlite file, which may fail without any harm.
+
+    A file that cannot be used is told of once in the log, and left alone from then
+    on; one that is damaged is set aside.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.is_usable = True
+
+    def read(self, keys: list[bytes]) -> dict[bytes, np.ndarray]:
+        """Look keys up; absent and damaged entries are left out."""
         found: dict[bytes, np.ndarray] = {}
-        if not self.file.exists():
+        if not self.path.exists():
             return found
-        with self._mended("read"), self._connect() as connection:
+        with self._guarded(), self._connection() as connection:
             for start in range(0, len(keys), LOOKUP):
                 some = keys[start : start + LOOKUP]
                 marks = ",".join("?" * len(some))
@@ -134,17 +146,20 @@ class EmbeddingCache:
                         found[key] = row
         return found
 
-    def _write(self, rows: dict[bytes, np.ndarray]):
-        with self._mended("written"), self._connect() as connection, connection:
+    def write(self, rows: dict[bytes, np.ndarray]):
+        """Add rows, all or none of them; a damaged entry is replaced."""
+        if not self.is_usable:
+            return
+        with self._guarded(), self._connection() as connection, connection:
             connection.executemany(
                 "INSERT OR REPLACE INTO embeddings (key, entry) VALUES (?, ?)",
                 [(key, _seal(key, row)) for key, row in rows.items()],
             )
 
     @contextmanager
-    def _connect(self):
+    def _connection(self):
         # One connection a call: none crosses a fork or a thread.
-        with closing(sqlite3.connect(self.file, timeout=BUSY_SECONDS)) as connection:
+        with closing(sqlite3.connect(self.path, timeout=BUSY_SECONDS)) as connection:
             connection.execute(
                 "CREATE TABLE IF NOT EXISTS embeddings "
                 "(key BLOB PRIMARY KEY, entry BLOB NOT NULL) WITHOUT ROWID"
@@ -152,33 +167,39 @@ class EmbeddingCache:
             yield connection
 
     @contextmanager
-    def _mended(self, action):
-        """Go on without the file where it fails; set a damaged one aside."""
-        before = _inode(self.file)
+    def _guarded(self):
+        before = _inode(self.path)
         try:
             yield
         except sqlite3.OperationalError as error:
+            self.is_usable = False
             logger.warning(
-                "The embedding cache %s could not be %s (%s); going on without it.",
-                self.file,
-                action,
+                "The embedding cache %s cannot be used (%s); going on without it.",
+                self.path,
                 error,
             )
         except sqlite3.DatabaseError as error:
             logger.warning(
-                "The embedding cache %s is damaged (%s) and is set aside; its entries "
-                "are computed again.",
-                self.file,
+                "The embedding cache %s is damaged (%s) and set aside; its entries are "
+                "computed again.",
+                self.path,
                 error,
             )
             # Another process may have set it aside and begun a new one meanwhile.
-            if before is not None and _inode(self.file) == before:
-                os.replace(self.file, self.file.with_suffix(".damaged"))
+            if before is not None and _inode(self.path) == before:
+                self._set_aside()
+
+    def _set_aside(self):
+        # The journal belongs to the damaged file: a new one must not play it back.
+        for suffix in ("-journal", ""):
+            path = Path(f"{self.path}{suffix}")
+            if path.exists():
+                os.replace(path, f"{self.path}.damaged{suffix}")
 
 
-def _inode(file):
+def _inode(path):
     try:
-        return file.stat().st_ino
+        return path.stat().st_ino
     except FileNotFoundError:
         return None
 

@@ -16,6 +16,8 @@ from typing import Any
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 # What a model is loaded from: weights as safetensors alone, never a pickle.
 PATTERNS = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja", "*.tiktoken")
+# Opens the digest of a model in memory, which hashes its weights alone.
+LOADED = "loaded:"
 IGNORED = ("onnx/*", "openvino/*", "original/*", "*checkpoint-*/*")
 
 logger = logging.getLogger(__name__)
@@ -54,8 +56,10 @@ def find_model(
     """
     if is_loaded(model):
         if revision is not None:
-            raise ValueError("revision goes with a hub id, and model is loaded already.")
-        return ModelSource(loaded_name(model), None, None, _loaded_digest(model), model)
+            raise ValueError(
+                "revision goes with a hub id, and model is loaded already."
+            )
+        return ModelSource(loaded_name(model), None, None, loaded_digest(model), model)
     if not isinstance(model, (str, os.PathLike)):
         raise TypeError(
             "model must be a hub id, a folder or a loaded SentenceTransformer, got "
@@ -64,8 +68,9 @@ def find_model(
     name = os.fspath(model)
     if not name:
         raise ValueError(
-            "model is empty: this transformer held a loaded SentenceTransformer without "
-            "a name, and pickling leaves the weights out; call set_params(model=...)."
+            "model is empty: this transformer held a loaded SentenceTransformer "
+            "without a name, and pickling leaves the weights out; call "
+            "set_params(model=...)."
         )
     folder = Path(name).expanduser()
     if folder.is_dir():
@@ -168,21 +173,19 @@ def _file_digest(path: Path) -> str:
     return _file_digests[key]
 
 
-def _loaded_digest(model) -> str:
+def loaded_digest(model: Any) -> str:
     """Hash a loaded model's weights, again only after they were changed in place."""
+    import torch
+
     tensors = dict(model.state_dict())
     state = tuple((t.data_ptr(), t._version) for t in tensors.values())
     known = _loaded_digests.get(model)
     if known is None or known[0] != state:
-        digest = hashlib.sha256(repr(model).encode())
+        digest = hashlib.sha256()
         for name, tensor in tensors.items():
-            digest.update(name.encode())
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
             flat = tensor.detach().cpu().contiguous().flatten()
-            digest.update(flat.view(_torch().uint8).numpy().tobytes())
-        known = (state, digest.hexdigest())
+            digest.update(flat.view(torch.uint8).numpy())
+        known = (state, LOADED + digest.hexdigest())
         _loaded_digests[model] = known
     return known[1]
-
-
-def _torch():
-    return sys.modules["torch"]

@@ -102,14 +102,14 @@ class TextPairs(NamedTuple):
     """Distinct items and the two that each row compares."""
 
     items: TextItems
-    index: np.ndarray
+    pairs: np.ndarray
 
     @property
     def pair_prompt_ids(self) -> np.ndarray:
         """Prompt ids of both sides, ``(n_pairs, 2)``."""
         ids = self.items.prompt_ids
         assert ids is not None
-        return ids[self.index]
+        return ids[self.pairs]
 
 
 def read_texts(X: Any) -> TextItems | TextPairs | None:
@@ -254,15 +254,15 @@ def _column_names(X: Any) -> set[str] | None:
     names = getattr(X, "column_names", None)
     if isinstance(names, dict):
         raise ValueError(
-            f"X is a dict of data sets ({', '.join(map(str, names))}); give one of them."
+            f"X is a dict of data sets ({', '.join(map(str, names))}); give one."
         )
     if names is None and not callable(getattr(X, "columns", None)):
         names = getattr(X, "columns", None)
     if names is not None:
         if not hasattr(X, "__len__") or not hasattr(X, "__getitem__"):
             raise TypeError(
-                f"X is a {type(X).__name__}, which cannot be indexed; collect it into a "
-                "table first."
+                f"X is a {type(X).__name__}, which cannot be indexed; collect it into "
+                "a table first."
             )
         return {name for name in names if isinstance(name, str)}
     if isinstance(X, (list, tuple)) and len(X) and isinstance(X[0], dict):
@@ -271,7 +271,7 @@ def _column_names(X: Any) -> set[str] | None:
 
 
 def _form(names: set[str]) -> tuple[str, ...]:
-    forms = [pair for pair in PAIR_COLUMNS if set(pair) & names]
+    forms: list[tuple[str, ...]] = [pair for pair in PAIR_COLUMNS if set(pair) & names]
     if "response" in names:
         forms.append(("response",))
     if len(forms) != 1:
@@ -385,7 +385,8 @@ def _check_message(message, row, column) -> Message:
         texts = [
             part.get("text") if isinstance(part, dict) else None for part in content
         ]
-        content = BLANK.join(texts) if all(isinstance(t, str) for t in texts) else None
+        is_text = all(isinstance(text, str) for text in texts)
+        content = BLANK.join(map(str, texts)) if is_text else None
     if not isinstance(content, str) or not isinstance(message["role"], str):
         raise TextRowError(
             row, column, "role and content of a chat message must be text."
@@ -452,7 +453,7 @@ def _split_pair(first, second, row) -> tuple[TextItem, TextItem]:
                 row,
                 None,
                 "chosen and rejected share no turn that opens with "
-                f"{TURNS[0]!r} or {TURNS[1]!r}; give the prompt in a column of its own.",
+                f"{TURNS[0]!r} or {TURNS[1]!r}; give a column with the prompt.",
             )
         start = max(ends)
         return (
@@ -477,7 +478,7 @@ def _common_length(first, second) -> int:
     return min(len(first), len(second))
 
 
-def _key(value: Value) -> str:
-    if isinstance(value, str):
+def _key(value: Value | None) -> str:
+    if value is None or isinstance(value, str):
         return f"text:{value}"
     return "chat:" + json.dumps(value, sort_keys=True, default=str)
