@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 
 from skreward._embedding_cache import EmbeddingCache
-from skreward._text import TextItems, render
+from skreward._text_items import TextItems, render
 
 # What a kill at any moment may cost, in seconds of computing.
 FLUSH_SECONDS = 2.0

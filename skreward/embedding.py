@@ -23,7 +23,8 @@ from skreward._model_source import (
     loaded_digest,
     loaded_name,
 )
-from skreward._text import WANTED, TextItems, TextPairs, check_template, read_texts
+from skreward._text import WANTED, read_texts
+from skreward._text_items import TextItems, TextPairs, check_template
 from skreward.pairs import EmbeddingPairs
 
 __all__ = ["LLMEmbeddingTransformer"]

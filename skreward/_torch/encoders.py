@@ -115,12 +115,8 @@ class SentenceEncoder(Encoder):
     """A SentenceTransformer, with the pooling it was trained with."""
 
     def __init__(self, model, plan):
-        limits = [
-            getattr(model.tokenizer, "model_max_length", None),
-            getattr(_config(model), "max_position_embeddings", None),
-        ]
-        known = [n for n in limits if isinstance(n, int) and 0 < n < 1 << 24]
-        super().__init__(model, plan, min(known, default=None))
+        limit = getattr(_config(model), "max_position_embeddings", None)
+        super().__init__(model, plan, limit)
         self.max_length = plan.max_length or getattr(model, "max_seq_length", None)
 
     def encode(self, texts: list[str]) -> np.ndarray:
