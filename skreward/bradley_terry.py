@@ -83,7 +83,7 @@ class BradleyTerryRegressor(BaseRewardModel):
 
     batch_size : int or "auto", default="auto"
         Pairs a step of "adam". "auto" is a sixteenth of the training pairs, at
-        least 32 and at most 2048.
+        least 128 and at most 2048.
 
     learning_rate_init : float, default=1e-3
         Step size of "adam".
@@ -494,7 +494,7 @@ class BradleyTerryRegressor(BaseRewardModel):
             link=self.link,
             alpha=self.alpha,
             batch_size=(
-                min(max(n_kept // 16, 32), 2048)
+                min(max(n_kept // 16, 128), 2048)
                 if self.batch_size == "auto"
                 else self.batch_size
             ),

@@ -12,7 +12,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.integrate import quad
 from scipy.special import expit
 from scipy.stats import chisquare, norm
-from skreward.metrics import order_consistency_score
 
 from skreward.annotation import (
     annotate,
@@ -22,6 +21,7 @@ from skreward.annotation import (
     pairs_from_ratings,
     sample_pairs,
 )
+from skreward.metrics import order_consistency_score
 
 RAGGED = ["a", "b", "a", "c", "b", "a", "a", "d", "b"]  # sizes 4, 3, 1, 1
 

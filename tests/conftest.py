@@ -1,0 +1,37 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from skreward.datasets import make_preferences
+
+DATA = Path(
+    os.environ.get("SKREWARD_DATA", Path(__file__).parents[2] / "shared" / "data")
+)
+
+
+@pytest.fixture(scope="session")
+def preferences():
+    """400 noisy same-prompt pairs of 20 prompts x 8 responses in 6 dimensions."""
+    return make_preferences(
+        n_prompts=20, n_responses=8, n_features=6, n_pairs=400, random_state=0
+    )
+
+
+@pytest.fixture(scope="session")
+def judged():
+    """Judged responses of 58 language models to 405 prompts, embedded."""
+    path = DATA / "judged_dev_minilm.npz"
+    if not path.exists():
+        pytest.skip(f"{path.name} is not in SKREWARD_DATA")
+    with np.load(path, allow_pickle=False) as data:
+        return dict(data)
+
+
+@pytest.fixture
+def cuda():
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    return "cuda"

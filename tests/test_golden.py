@@ -1,0 +1,153 @@
+"""Fitted models against somebody else's answer."""
+
+import choix
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy.optimize import minimize
+from scipy.special import log_ndtr
+from sklearn.linear_model import LogisticRegression
+
+from skreward import BradleyTerryRegressor, EmbeddingPairs, PairwiseClassifierReward
+
+
+@pytest.mark.parametrize("alpha", [1e-4, 1e-2, 1.0])
+@pytest.mark.parametrize("n_pairs", [400, 20_000])
+def test_linear_is_logistic_regression_on_differences(alpha, n_pairs):
+    rng = np.random.default_rng(0)
+    items = rng.normal(size=(300, 12)) * np.geomspace(0.1, 10, 12)
+    first = rng.integers(300, size=n_pairs)
+    index = np.column_stack([first, (first + rng.integers(1, 300, n_pairs)) % 300])
+    truth = items @ rng.normal(size=12) / 10
+    z = items[index[:, 0]] - items[index[:, 1]]
+    margin = truth[index[:, 0]] - truth[index[:, 1]]
+    y = (rng.random(n_pairs) < 1 / (1 + np.exp(-margin))).astype(int)
+    peer = LogisticRegression(
+        C=1 / (alpha * n_pairs),
+        fit_intercept=False,
+        solver="newton-cholesky",
+        tol=1e-12,
+    ).fit(z, y)
+    ours = BradleyTerryRegressor(alpha=alpha, tol=1e-10)
+    ours.fit(EmbeddingPairs(items, index), y)
+    assert_allclose(ours.coef_, peer.coef_[0], rtol=1e-6, atol=1e-6)
+    reward = items @ peer.coef_[0]
+    assert_allclose(ours.predict(items), reward - reward[index].mean(), atol=0.05)
+    used = np.unique(index)
+    assert_allclose(ours.predict(items[used]).mean(), 0, atol=1e-10)
+
+
+def test_weights_are_those_of_logistic_regression(preferences):
+    rng = np.random.default_rng(1)
+    weight = rng.exponential(size=len(preferences.y))
+    z = np.diff(preferences.pairs.to_dense()[:, ::-1], axis=1)[:, 0]
+    peer = LogisticRegression(
+        C=1 / (1e-2 * weight.sum()),
+        fit_intercept=False,
+        solver="newton-cholesky",
+        tol=1e-12,
+    ).fit(z, preferences.y, weight)
+    ours = BradleyTerryRegressor(alpha=1e-2).fit(
+        preferences.pairs, preferences.y, weight
+    )
+    assert_allclose(ours.coef_, peer.coef_[0], rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("alpha", [1e-3, 0.1])
+def test_one_hot_items_are_classic_bradley_terry(alpha):
+    rng = np.random.default_rng(0)
+    n_items, n_pairs = 8, 300
+    strength = rng.normal(size=n_items)
+    games = choix.generate_pairwise(strength, n_pairs)
+    theirs = choix.opt_pairwise(
+        n_items, games, alpha=alpha * n_pairs / 2, method="Newton-CG", tol=1e-12
+    )
+    pairs = EmbeddingPairs(np.eye(n_items), games)
+    ours = BradleyTerryRegressor(alpha=alpha, tol=1e-10).fit(pairs)
+    assert_allclose(ours.coef_ - ours.coef_.mean(), theirs, atol=1e-6)
+
+
+def test_probit_by_a_general_minimiser(preferences):
+    z = np.diff(preferences.pairs.to_dense()[:, ::-1], axis=1)[:, 0]
+    sign = 2 * preferences.y - 1
+    alpha = 1e-2
+
+    def objective(w):
+        return -log_ndtr(sign * (z @ w)).mean() + alpha / 2 * w @ w
+
+    best = minimize(objective, np.zeros(z.shape[1]), tol=1e-12)
+    ours = BradleyTerryRegressor(link="probit", alpha=alpha)
+    ours.fit(preferences.pairs, preferences.y)
+    assert_allclose(ours.coef_, best.x, atol=1e-5)
+    assert_allclose(ours.loss_, best.fun, rtol=1e-9)
+
+
+def test_classifier_on_weighted_items_is_that_on_two_rows_a_pair(preferences):
+    pairs, y = preferences.pairs, preferences.y
+    rows = pairs.to_dense().reshape(-1, pairs.n_features)
+    won = np.column_stack([y, 1 - y]).ravel()
+    peer = LogisticRegression(tol=1e-10, max_iter=1000).fit(rows, won)
+    ours = PairwiseClassifierReward(LogisticRegression(tol=1e-10, max_iter=1000))
+    ours.fit(pairs, y)
+    assert_allclose(ours.estimator_.coef_, peer.coef_, rtol=1e-6, atol=1e-8)
+    logit = peer.decision_function(pairs.embeddings)
+    occurring = np.unique(pairs.index)
+    assert_allclose(
+        ours.predict(pairs.embeddings), logit - logit[occurring].mean(), atol=1e-7
+    )
+
+
+def test_network_gradients_are_those_of_plain_autograd(preferences):
+    torch = pytest.importorskip("torch")
+    from torch import nn
+
+    from skreward._torch.training import (
+        LOSSES,
+        HostItems,
+        Network,
+        Recipe,
+        TrainingState,
+        pair_loss,
+    )
+
+    rng = np.random.default_rng(0)
+    pairs, y = preferences.pairs, preferences.y.astype(float)
+    n_features = pairs.n_features
+    weight = rng.exponential(size=len(y))
+    module = nn.Sequential(
+        nn.Linear(n_features, 7), nn.Tanh(), nn.Linear(7, 5), nn.Tanh(),
+        nn.Linear(5, 1, bias=False),
+    ).double()  # fmt: skip
+    layers = [module[0], module[2], module[4]]
+    coefs = [layer.weight.detach().numpy().T.copy() for layer in layers]
+    intercepts = [layer.bias.detach().numpy().copy() for layer in layers[:2]]
+    state = TrainingState(coefs, intercepts, np.zeros(n_features), np.ones(n_features))
+    recipe = Recipe((7, 5), "tanh", "logistic", 0.0, 32, 1e-3, 1, 0.0, 1, 0.0, 0)
+    device = torch.device("cpu")
+    network = Network(state, recipe, device)
+    items = HostItems(pairs.embeddings, np.float64, device)
+    rows = torch.from_numpy(pairs.index.T.reshape(-1).copy())
+    target, w = torch.from_numpy(y), torch.from_numpy(weight)
+    pair_loss(network, items, rows, target, w, LOSSES["logistic"]).backward()
+
+    dense = torch.from_numpy(pairs.to_dense())
+    margin = (module(dense[:, 0]) - module(dense[:, 1])).squeeze(1)
+    nn.functional.binary_cross_entropy_with_logits(margin, target, weight=w).backward()
+    for ours, theirs in zip(network.coefs, layers, strict=True):
+        assert_allclose(ours.grad, theirs.weight.grad, rtol=1e-6, atol=1e-10)
+    for ours, theirs in zip(network.intercepts, layers[:2], strict=True):
+        assert_allclose(ours.grad, theirs.bias.grad, rtol=1e-6, atol=1e-10)
+
+
+def test_adam_on_the_linear_reward_finds_the_optimum_of_lbfgs(preferences):
+    pytest.importorskip("torch")
+    pairs, y = preferences.pairs, preferences.y
+    exact = BradleyTerryRegressor(alpha=1e-6).fit(pairs, y)
+    adam = BradleyTerryRegressor(
+        alpha=1e-6, solver="adam", early_stopping=False, batch_size=len(y),
+        learning_rate_init=3e-2, tol=0, n_iter_no_change=50, max_iter=600,
+        random_state=0,
+    )  # fmt: skip
+    with pytest.warns(match="Adam stopped"):
+        adam.fit(pairs, y)
+    assert_allclose(adam.coef_, exact.coef_, rtol=1e-2, atol=1e-3)
