@@ -17,19 +17,21 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import Ridge
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline, make_union
 from sklearn.preprocessing import FunctionTransformer
 
 from skreward import (
     BradleyTerryRegressor,
     EmbeddingPairs,
+    ItemwiseTransformer,
     LLMEmbeddingTransformer,
     _model_source,
 )
 from skreward._embedding_cache import clear_memory
 from skreward._text import read_texts
 from skreward._torch import encoders
+from skreward.metrics import order_consistency_scorer
 from skreward.model_selection import PromptDisjointKFold
 
 torch = pytest.importorskip("torch")
@@ -458,7 +460,6 @@ def preference_rows(n_prompts=12, seed=0):
 def test_a_grid_search_embeds_each_distinct_text_once(tiny, encoded):
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame(preference_rows())
-    prompts = pandas.factorize(frame["prompt"])[0]
     pipeline = make_pipeline(
         LLMEmbeddingTransformer(tiny(), batch_size=4), BradleyTerryRegressor()
     )
@@ -466,10 +467,10 @@ def test_a_grid_search_embeds_each_distinct_text_once(tiny, encoded):
         pipeline,
         {"bradleyterryregressor__alpha": [0.1, 1.0]},
         cv=PromptDisjointKFold(3, random_state=0),
-        scoring=lambda model, X, y=None: float(np.mean(model.predict(X) > 0)),
+        scoring=order_consistency_scorer,
         error_score="raise",
     )
-    search.fit(frame, groups=prompts)
+    search.fit(frame)
     items = read_texts(frame).items
     distinct = {f"{row['prompt']}\n\n{row['response']}" for row in items}
     assert len(distinct) == 36
@@ -551,17 +552,36 @@ def n_words(X):
 
 
 @pytest.mark.parametrize("form", ["prompted", "dialogue"])
-def test_a_union_reads_the_items_as_the_transformer_does(tiny, form):
+def test_features_beside_the_embedding(tiny, form):
     rows = [{"prompt": "one", "chosen": "a b", "rejected": "c"}]
     if form == "dialogue":
         start = "\n\nHuman: one\n\nAssistant:"
         rows = [{"chosen": start + " a b", "rejected": start + " c"}]
     direct = LLMEmbeddingTransformer(tiny()).fit_transform(rows)
     union = make_union(LLMEmbeddingTransformer(tiny()), FunctionTransformer(n_words))
-    items = read_texts(rows).items
-    both = union.fit_transform(items)
-    assert_array_equal(both[:, :16], direct.embeddings)
-    assert_array_equal(both[:, 16], [2, 1])
+    both = ItemwiseTransformer(union)
+    pairs = both.fit_transform(rows)
+    assert_array_equal(pairs.embeddings[:, :16], direct.embeddings)
+    assert_array_equal(pairs.embeddings[:, 16], [2, 1])
+    assert_array_equal(pairs.index, direct.index)
+    assert_array_equal(pairs.prompt_ids, direct.prompt_ids)
+    items = both.transform([{"prompt": "one", "response": "a b"}])
+    assert items.shape == (1, 17)
+    assert items[0, 16] == 2
+
+
+def test_a_union_in_a_pipeline_on_text_tables(tiny):
+    rows = preference_rows()
+    union = make_union(LLMEmbeddingTransformer(tiny()), FunctionTransformer(n_words))
+    model = make_pipeline(ItemwiseTransformer(union), BradleyTerryRegressor())
+    scores = cross_val_score(
+        model,
+        rows,
+        cv=PromptDisjointKFold(3, random_state=0),
+        scoring=order_consistency_scorer,
+        error_score="raise",
+    )
+    assert scores.shape == (3,)
 
 
 def test_items_in_a_pipeline(tiny):
