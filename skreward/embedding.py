@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from copy import copy
+from importlib.metadata import version
 from numbers import Integral
 from typing import Any
 
@@ -28,6 +29,8 @@ from skreward._text_items import TextItems, TextPairs, check_template
 from skreward.pairs import EmbeddingPairs
 
 __all__ = ["LLMEmbeddingTransformer"]
+
+LIBRARIES = ("torch", "transformers", "sentence-transformers", "scikit-learn")
 
 
 class _PairsOrItems:
@@ -168,6 +171,9 @@ class LLMEmbeddingTransformer(
     dtype_ : str
         What ``dtype`` came to.
 
+    versions_ : dict
+        Versions of the libraries that made the embeddings.
+
     Raises
     ------
     OSError
@@ -283,6 +289,7 @@ class LLMEmbeddingTransformer(
         self.revision_ = source.revision
         self.model_digest_ = source.digest
         self.dtype_ = plan.dtype
+        self.versions_ = {name: version(name) for name in LIBRARIES}
         return self
 
     def _transform(self, X):
