@@ -5,6 +5,7 @@ from skreward._version import __version__
 from skreward.bradley_terry import BradleyTerryRegressor
 from skreward.classifier_reward import PairwiseClassifierReward
 from skreward.compose import ItemwiseTransformer
+from skreward.embedding import LLMEmbeddingTransformer
 from skreward.pairs import EmbeddingPairs
 from skreward.persistence import load, save
 
@@ -12,6 +13,7 @@ __all__ = [
     "BradleyTerryRegressor",
     "EmbeddingPairs",
     "ItemwiseTransformer",
+    "LLMEmbeddingTransformer",
     "PairwiseClassifierReward",
     "__version__",
     "annotation",

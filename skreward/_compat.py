@@ -3,6 +3,7 @@
 from sklearn.base import _fit_context as fit_context
 from sklearn.model_selection._split import GroupsConsumerMixin
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils._set_output import _wrap_data_with_container as wrap_output
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 
 __all__ = [
@@ -12,4 +13,5 @@ __all__ = [
     "StrOptions",
     "check_sample_weight",
     "fit_context",
+    "wrap_output",
 ]

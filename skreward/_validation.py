@@ -11,6 +11,8 @@ from sklearn.utils.random import sample_without_replacement
 from sklearn.utils.validation import validate_data
 
 from skreward._compat import check_sample_weight
+from skreward._text import is_text_pairs, read_texts
+from skreward._text_items import TextPairs
 from skreward.pairs import EmbeddingPairs
 
 FLOAT_DTYPES = (np.float64, np.float32, np.float16)
@@ -57,7 +59,8 @@ class Comparisons:
 
 def is_pairs(X) -> bool:
     """Whether a sample of X is a comparison rather than an item."""
-    return isinstance(X, EmbeddingPairs) or getattr(X, "ndim", 2) == 3
+    is_3d = getattr(X, "ndim", 2) == 3
+    return isinstance(X, EmbeddingPairs) or is_3d or is_text_pairs(X)
 
 
 def take_apart(X) -> Split:
@@ -65,6 +68,11 @@ def take_apart(X) -> Split:
     if isinstance(X, EmbeddingPairs):
         pairs = _drop_unused(X)
         return Split(pairs.embeddings, pairs.index, pairs.prompt_ids, False)
+    texts = read_texts(X)
+    if isinstance(texts, TextPairs):
+        return Split(texts.items, texts.pairs, texts.items.prompt_ids, False)
+    if texts is not None:
+        return Split(texts, None, None, False)
     if not hasattr(X, "shape"):
         X = np.asarray(X)
     if len(X.shape) < 3:

@@ -7,6 +7,7 @@ from skreward._generators import (
     make_preferences,
 )
 from skreward._loaders import load_judged, load_released_embeddings
+from skreward._text_datasets import make_text_preferences, text_reward
 
 __all__ = [
     "gaussian_annotation_quality",
@@ -15,4 +16,6 @@ __all__ = [
     "make_gaussian_rewards",
     "make_local_pairs",
     "make_preferences",
+    "make_text_preferences",
+    "text_reward",
 ]

@@ -10,6 +10,7 @@ from sklearn.utils import check_random_state, indexable
 
 from skreward._compat import GroupsConsumerMixin
 from skreward._grouping import deal, encode, hold_out
+from skreward._text import is_text_pairs, text_prompt_ids
 from skreward.pairs import EmbeddingPairs
 
 __all__ = ["PromptDisjointKFold", "train_test_split_pairs"]
@@ -205,9 +206,11 @@ def pair_prompt_ids(X, groups=None):
         )
     if isinstance(X, EmbeddingPairs) and X.prompt_ids is not None:
         return X.pair_prompt_ids
+    if is_text_pairs(X):
+        return text_prompt_ids(X)
     raise ValueError(
         "Prompt ids are needed to keep prompts apart: give groups, one id a pair or "
-        "one a side, or an EmbeddingPairs with prompt_ids."
+        "one a side, an EmbeddingPairs with prompt_ids, or a table of text pairs."
     )
 
 

