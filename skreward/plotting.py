@@ -318,8 +318,20 @@ class CalibrationDisplay(_ClassifierCalibrationDisplay):
 
     scikit-learn's display, on pairs: every pair counts as ``(p, y)`` and as ``(1 -
     p, 1 - y)``, so that the order within a pair does not matter, and a label may
-    be a probability. See `sklearn.calibration.CalibrationDisplay` for parameters
-    and attributes.
+    be a probability.
+
+    Parameters
+    ----------
+    prob_true : array of shape (n_bins,)
+        Share of preferences that came true, by bin.
+    prob_pred : array of shape (n_bins,)
+        Mean predicted probability, by bin.
+    y_prob : array of shape (2 * n_pairs,)
+        Predicted probabilities of both orders.
+    estimator_name : str, default=None
+        Label of the curve.
+    pos_label : int, default=None
+        As in `sklearn.calibration.CalibrationDisplay`.
 
     Examples
     --------

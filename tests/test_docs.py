@@ -31,7 +31,7 @@ def documented():
         yield path
         if inspect.isclass(thing):
             for name, member in inspect.getmembers(thing, inspect.isfunction):
-                if not name.startswith("_") and member.__module__.startswith("skre"):
+                if not name.startswith("_") and name in vars(thing):
                     yield f"{path}.{name}"
 
 
