@@ -59,8 +59,9 @@ class Comparisons:
 
 def is_pairs(X) -> bool:
     """Whether a sample of X is a comparison rather than an item."""
-    is_3d = getattr(X, "ndim", 2) == 3
-    return isinstance(X, EmbeddingPairs) or is_3d or is_text_pairs(X)
+    if isinstance(X, EmbeddingPairs) or is_text_pairs(X):
+        return True
+    return (X.ndim if hasattr(X, "ndim") else np.ndim(X)) == 3
 
 
 def take_apart(X) -> Split:

@@ -30,8 +30,9 @@ def documented():
     for path, thing in public_names():
         yield path
         if inspect.isclass(thing):
-            for name, member in inspect.getmembers(thing, inspect.isfunction):
-                if not name.startswith("_") and name in vars(thing):
+            ours = [c for c in thing.__mro__ if c.__module__.startswith("skreward")]
+            for name in {name for c in ours for name in vars(c)}:
+                if not name.startswith("_") and inspect.isroutine(getattr(thing, name)):
                     yield f"{path}.{name}"
 
 
