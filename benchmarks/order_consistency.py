@@ -132,6 +132,15 @@ def score(task, rewards):
     )
 
 
+def measure(peer, task, items, seed):
+    """Score a peer that is fitted on the task's pairs of these items."""
+    pairs = EmbeddingPairs(items, task.pairs.index, task.pairs.prompt_ids)
+    started = time.perf_counter()
+    rewards = peer(pairs, task.y, items, seed)
+    seconds = time.perf_counter() - started
+    return (*score(task, rewards), seconds)
+
+
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", help="judged responses, as load_judged reads them")
@@ -141,6 +150,8 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     data = load_judged(options.data)
     items = data.embeddings.astype(np.float32)
+    length = np.log(np.maximum(data.response_chars, 1)).astype(np.float32)
+    wider = np.column_stack([items, length])
     rows, flipped = {}, []
     for seed in range(options.seeds):
         task = make_task(data, seed, n_pairs=options.pairs)
@@ -148,15 +159,15 @@ def main(arguments=None):
         rows.setdefault("longer response wins (null)", []).append(
             (*score(task, data.response_chars.astype(float)), 0.0)
         )
+        rows.setdefault("BradleyTerryRegressor(), embedding and log length", []).append(
+            measure(fitted(lambda seed: BradleyTerryRegressor()), task, wider, seed)
+        )
         for name, peer in PEERS.items():
             if name in NEEDS and find_spec(NEEDS[name]) is None:
                 continue
             if options.only and options.only not in name:
                 continue
-            started = time.perf_counter()
-            rewards = peer(task.pairs, task.y, items, seed)
-            seconds = time.perf_counter() - started
-            rows.setdefault(name, []).append((*score(task, rewards), seconds))
+            rows.setdefault(name, []).append(measure(peer, task, items, seed))
     print(f"{options.pairs} pairs, label noise {np.mean(flipped):.1%}, "
           f"{options.seeds} seeds: mean and standard deviation over seeds")  # fmt: skip
     print("| model | order consistency | similar length | seconds |")
