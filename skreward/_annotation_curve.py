@@ -61,7 +61,9 @@ def annotation_curve(
         Pairs to train on, unless varied.
     beta : float, default=3.0
         Reliability of the annotator, unless varied.
-    design, cross_prompt
+    design : {"random", "similar", "diverse"}, default="random"
+        As in `skreward.annotation.sample_pairs`, for the training pairs.
+    cross_prompt : bool, default=False
         As in `skreward.annotation.sample_pairs`, for the training pairs.
     link : {"logistic", "probit"}, default="logistic"
         Law of the annotator's noise.

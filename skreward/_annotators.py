@@ -6,6 +6,7 @@ from scipy.special import expit, ndtr
 from sklearn.utils import check_random_state
 
 from skreward._checks import check_index, check_real, check_rewards
+from skreward._validation import check_preferences
 
 _LINKS = {"logistic": expit, "probit": ndtr}
 
@@ -127,7 +128,7 @@ def annotation_error_rate(rewards, index, y):
     """
     rewards = check_rewards(rewards)
     index = check_index(index, len(rewards))
-    y = _check_labels(y, len(index))
+    y = check_preferences(y, len(index))
     difference = rewards[index[:, 0]] - rewards[index[:, 1]]
     ordered = difference != 0
     if not ordered.any():
@@ -278,23 +279,6 @@ def _check_link(link):
     if link not in _LINKS:
         raise ValueError(f"link must be one of {tuple(_LINKS)}, got {link!r}.")
     return _LINKS[link]
-
-
-def _check_labels(y, n_pairs):
-    """Give labels in [0, 1] from {0, 1}, {-1, 1}, [0, 1] or None."""
-    if y is None:
-        return np.ones(n_pairs)
-    y = np.asarray(y)
-    if y.shape != (n_pairs,):
-        raise ValueError(f"y must have shape ({n_pairs},), got {y.shape}.")
-    if y.dtype.kind not in "fiub":
-        raise ValueError(f"y must be numbers, got dtype {y.dtype}.")
-    y = y.astype(np.float64)
-    if np.isin(y, (-1.0, 1.0)).all():
-        return 0.5 * (1.0 + y)
-    if not ((y >= 0) & (y <= 1)).all():
-        raise ValueError("y must hold 0 and 1, or -1 and +1, or values in [0, 1].")
-    return y
 
 
 def _check_nonnegative(values, name):

@@ -2,7 +2,6 @@
 
 from sklearn.base import _fit_context as fit_context
 from sklearn.model_selection._split import GroupsConsumerMixin
-from sklearn.utils._metadata_requests import _MetadataRequester as MetadataRequester
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils._set_output import _wrap_data_with_container as wrap_output
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
@@ -11,7 +10,6 @@ __all__ = [
     "GroupsConsumerMixin",
     "HasMethods",
     "Interval",
-    "MetadataRequester",
     "StrOptions",
     "check_sample_weight",
     "fit_context",

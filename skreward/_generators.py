@@ -210,7 +210,9 @@ def gaussian_annotation_quality(
 
     Parameters
     ----------
-    prompt_offset, prompt_spread
+    prompt_offset : float, default=1.0
+        As in `make_gaussian_rewards`.
+    prompt_spread : float or (low, high), default=1.0
         As in `make_gaussian_rewards`.
     beta : float, default=1.0
         Reliability of the annotator, for rewards in their own unit (``scale=1``).

@@ -25,6 +25,8 @@ MAX_FACTORED_FEATURES = 4096
 # sqrt(1 / 8), which bounds the iterations, not the accuracy.
 CURVATURE_PAIRS_PER_FEATURE = 8
 MIN_CURVATURE_PAIRS = 8192
+# In units this small a coefficient does not move.
+FROZEN = 1e100
 # float16 that takes no more than this in float32 is converted once.
 CONVERTED_BYTES = 1 << 28
 BLOCK_BYTES = 1 << 25
@@ -91,6 +93,12 @@ class ItemMatrix:
         first, second = self._items[index[:, 0]], self._items[index[:, 1]]
         return first.astype(self.dtype, copy=False) - second.astype(self.dtype)
 
+    def is_constant(self, features):
+        """Whether each of some features is the same in every item."""
+        if sp.issparse(self._items):
+            return np.zeros(len(features), dtype=bool)
+        return (self._items[:, features] == self._items[0, features]).all(axis=0)
+
 
 def solve_linear(
     items, comparisons, objective, *, alpha, max_iter, tol, coef_init=None
@@ -99,7 +107,7 @@ def solve_linear(
 
     Parameters
     ----------
-    items : ItemMatrix, or another with its three products
+    items : ItemMatrix, or another with its methods
     comparisons : Comparisons
     objective : Objective
     alpha : float
@@ -206,7 +214,10 @@ def make_preconditioner(items, index, curvature, alpha):
     z = items.differences(index)
     largest = abs(z).max(axis=0)
     largest = largest.toarray().ravel() if sp.issparse(largest) else largest
+    still = np.flatnonzero(largest == 0)
     largest = np.where(largest > 0, largest, 1).astype(np.float64)
+    # The gradient of a constant feature is nothing but rounding: it stays where it is.
+    largest[still[items.is_constant(still)]] = FROZEN
     # In units of each feature's largest difference nothing over- or underflows.
     with np.errstate(over="ignore", divide="ignore"):
         ridge = np.minimum(alpha / largest / largest, 1e200)

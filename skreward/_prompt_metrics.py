@@ -1,8 +1,5 @@
 """Scores of item rewards within prompts: rank correlation and exact best-of-N."""
 
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 from scipy.stats import kendalltau
 from sklearn.utils import Bunch
@@ -156,7 +153,8 @@ def best_of_n_curve(y_true, y_pred, groups, *, n_values=None):
         reward``; ``kl``: ``log n - (n - 1) / n``, which bounds the Kullback-Leibler
         divergence of best-of-n from the sampled policy; ``stderr`` and
         ``improvement_stderr``: standard errors over prompts of ``reward`` and of
-        ``improvement`` (NaN for one prompt).
+        ``improvement`` (NaN for one prompt). Also ``prompts`` ``(n_prompts,)`` and
+        ``prompt_improvement`` ``(len(n), n_prompts)``: the terms of the mean.
 
     Raises
     ------
@@ -202,10 +200,11 @@ def best_of_n_curve(y_true, y_pred, groups, *, n_values=None):
         kl=np.log(n) - (n - 1) / n,
         stderr=_standard_error(rewards[1:]),
         improvement_stderr=_standard_error(improvement),
+        prompts=prompts,
+        prompt_improvement=improvement,
     )
 
 
-@dataclass(frozen=True)
 class PromptScorer:
     """Scorer of an estimator that predicts item rewards, within prompts.
 
@@ -215,19 +214,39 @@ class PromptScorer:
     through metadata routing, ``sklearn.set_config(enable_metadata_routing=True)``.
     """
 
-    metric: Any
-    keywords: tuple
+    def __init__(self, name, metric, keywords=None, groups_request=True):
+        self.name = name
+        self.metric = metric
+        self.keywords = keywords or {}
+        self.groups_request = groups_request
 
     def __call__(self, estimator, X, y, *, groups=None):
         """Score the rewards that the estimator predicts for X."""
         groups = _prompts_of(X) if groups is None else groups
-        return self.metric(y, estimator.predict(X), groups, **dict(self.keywords))
+        return self.metric(y, estimator.predict(X), groups, **self.keywords)
+
+    def set_score_request(self, *, groups):
+        """Give a copy of this scorer that asks metadata routing for prompts, or not.
+
+        Parameters
+        ----------
+        groups : bool, str or None
+            As in scikit-learn.
+
+        Returns
+        -------
+        scorer : PromptScorer
+        """
+        return PromptScorer(self.name, self.metric, self.keywords, groups)
 
     def get_metadata_routing(self):
-        """Ask for ``groups``."""
+        """What is asked of metadata routing: ``groups``, unless set otherwise."""
         request = MetadataRequest(owner=self)
-        request.score.add_request(param="groups", alias=True)
+        request.score.add_request(param="groups", alias=self.groups_request)
         return request
+
+    def __repr__(self):
+        return self.name
 
 
 def make_best_of_n_scorer(n):
@@ -267,10 +286,13 @@ def make_best_of_n_scorer(n):
     >>> result["test_score"].shape
     (5,)
     """
-    return PromptScorer(best_of_n_score, (("n", check_count(n, "n")),))
+    n = check_count(n, "n")
+    return PromptScorer(f"make_best_of_n_scorer({n})", best_of_n_score, {"n": n})
 
 
-prompt_rank_correlation_scorer = PromptScorer(prompt_rank_correlation, ())
+prompt_rank_correlation_scorer = PromptScorer(
+    "prompt_rank_correlation_scorer", prompt_rank_correlation
+)
 
 
 def _check_items(y_true, y_pred, groups):
@@ -297,6 +319,8 @@ def _check_n_values(n_values, prompts, prompt, name):
 def _prompts_of(X):
     """Give the prompt column of a table, whatever kind of table it is."""
     try:
+        if isinstance(X, list):
+            return np.asarray([row["prompt"] for row in X])
         return np.asarray(X["prompt"])
     except (KeyError, IndexError, TypeError, ValueError):
         pass

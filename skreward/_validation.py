@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -18,7 +18,8 @@ from skreward.pairs import EmbeddingPairs
 FLOAT_DTYPES = (np.float64, np.float32, np.float16)
 
 
-class Split(NamedTuple):
+@dataclass(frozen=True)
+class Split:
     """X taken apart: what is embedded, and what is compared.
 
     ``index`` is None where a sample is an item. ``is_dense`` tells that the pairs
@@ -58,8 +59,9 @@ class Comparisons:
 
 def is_pairs(X) -> bool:
     """Whether a sample of X is a comparison rather than an item."""
-    is_3d = getattr(X, "ndim", 2) == 3
-    return isinstance(X, EmbeddingPairs) or is_3d or is_text_pairs(X)
+    if isinstance(X, EmbeddingPairs) or is_text_pairs(X):
+        return True
+    return (X.ndim if hasattr(X, "ndim") else np.ndim(X)) == 3
 
 
 def take_apart(X) -> Split:
@@ -110,7 +112,7 @@ def check_comparisons(
     n_pairs = len(split.index)
     if n_pairs == 0:
         raise ValueError("X holds 0 pairs; at least one is needed.")
-    items = check_items(estimator, split.items, reset=reset, ensure_min_samples=2)
+    items = check_items(estimator, split.items, reset=reset)
     target = check_preferences(y, n_pairs)
     weight = _check_weight(sample_weight, n_pairs, "pair")
     index, target, weight = _drop_weightless(split.index, target, weight)

@@ -70,7 +70,7 @@ class BradleyTerryRegressor(BaseRewardModel):
         F: Bradley-Terry or Thurstone. They order alike; the unit of the reward is
         log-odds for the logistic link, standard deviations for the probit.
 
-    alpha : float, default=1e-3
+    alpha : float, default=5e-4
         Strength of the penalty on the *mean* loss, so it need not change with the
         number of pairs; ``C = 1 / (alpha * n_pairs)`` is the same for scikit-learn's
         ``LogisticRegression``. W are the weights of the linear reward, or those of
@@ -241,7 +241,7 @@ class BradleyTerryRegressor(BaseRewardModel):
         hidden_layer_sizes=(),
         activation="relu",
         link="logistic",
-        alpha=1e-3,
+        alpha=5e-4,
         solver="auto",
         batch_size="auto",
         learning_rate_init=1e-3,
@@ -337,7 +337,7 @@ class BradleyTerryRegressor(BaseRewardModel):
                     f"Adam stopped after max_iter={self.max_iter} epochs while the "
                     "loss still improved. Increase max_iter or learning_rate_init.",
                     ConvergenceWarning,
-                    stacklevel=2,
+                    stacklevel=3,
                 )
             self._set_trained(state, comparisons)
         return self
@@ -351,7 +351,11 @@ class BradleyTerryRegressor(BaseRewardModel):
 
         Parameters
         ----------
-        X, y, sample_weight
+        X : EmbeddingPairs or array-like
+            As in `fit`.
+        y : array-like, default=None
+            As in `fit`.
+        sample_weight : array-like, default=None
             As in `fit`.
 
         Returns
@@ -420,7 +424,7 @@ class BradleyTerryRegressor(BaseRewardModel):
     def _check_parameters(self):
         """Check what parameter constraints cannot say; gives the solver."""
         sizes = self.hidden_layer_sizes
-        if not all(isinstance(n, Integral) and n > 0 for n in sizes):
+        if not all(isinstance(n, int | np.integer) and n > 0 for n in sizes):
             raise ValueError(
                 f"hidden_layer_sizes must hold positive ints, got {sizes!r}."
             )
@@ -478,7 +482,7 @@ class BradleyTerryRegressor(BaseRewardModel):
                 "the training loss decides when to stop. Raise validation_fraction "
                 "or set early_stopping=False.",
                 UserWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
             return every, ~every
         return kept, held
@@ -553,7 +557,7 @@ class BradleyTerryRegressor(BaseRewardModel):
                 "Increase max_iter or alpha, or scale the items with "
                 "ItemwiseTransformer(StandardScaler()).",
                 ConvergenceWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
         self._forget()
         self.coef_ = solution.coef.astype(compute_dtype(comparisons.items))

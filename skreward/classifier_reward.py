@@ -33,7 +33,7 @@ class PairwiseClassifierReward(BaseRewardModel):
     estimator : classifier, default=None
         A binary classifier with ``decision_function`` or ``predict_proba``:
         scikit-learn's, LightGBM's, XGBoost's, CatBoost's, or a pipeline that ends
-        in one. None is ``LogisticRegression()``. A classifier whose ``fit`` takes
+        in one. None is ``LogisticRegression(C=0.1)``. A classifier whose ``fit`` takes
         ``sample_weight`` sees every distinct item once or twice, weighted by its
         wins and its losses; any other sees one row a win and one a loss.
 
@@ -151,7 +151,7 @@ class PairwiseClassifierReward(BaseRewardModel):
 
     def _new_classifier(self):
         if self.estimator is None:
-            return LogisticRegression()
+            return LogisticRegression(C=0.1)
         gives_logit = any(
             hasattr(self.estimator, name)
             for name in ("decision_function", "predict_proba")

@@ -14,7 +14,9 @@ from skreward.pairs import EmbeddingPairs
 __all__ = ["ItemwiseTransformer"]
 
 
-class ItemwiseTransformer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
+class ItemwiseTransformer(  # type: ignore[call-arg]
+    TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
+):
     """Fit any transformer on the distinct items of pairs, and apply it to them.
 
     Pairs in, pairs out: `EmbeddingPairs` gives `EmbeddingPairs`, a dense array

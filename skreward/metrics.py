@@ -6,8 +6,9 @@ preferred, or None where the first is always the chosen one.
 """
 
 import numpy as np
+from sklearn.utils.metadata_routing import MetadataRequest
 
-from skreward._compat import MetadataRequester, check_sample_weight
+from skreward._compat import check_sample_weight
 from skreward._objectives import OBJECTIVES
 from skreward._prompt_metrics import (
     best_of_n_curve,
@@ -181,17 +182,21 @@ def expected_calibration_error(y_true, y_proba, *, n_bins=10, sample_weight=None
     return float(gap.sum() / weight.sum())
 
 
-class _PreferenceScorer(MetadataRequester):
-    """Scorer ``(estimator, X, y=None, sample_weight=None)`` that needs ``predict``."""
+class PreferenceScorer:
+    """Scorer ``(estimator, X, y=None, sample_weight=None)`` that needs ``predict``.
 
-    __metadata_request__score = {"sample_weight": None}  # noqa: RUF012
+    Works on whatever predicts margins of pairs, a Pipeline too, and takes ``y=None``
+    where the first of a pair is always the chosen one.
+    """
 
-    def __init__(self, name, of_pairs, of_items=None):
+    def __init__(self, name, of_pairs, of_items=None, sample_weight_request=None):
         self.name = name
         self.of_pairs = of_pairs
         self.of_items = of_items
+        self.sample_weight_request = sample_weight_request
 
     def __call__(self, estimator, X, y=None, sample_weight=None):
+        """Score the margins, or the rewards, that the estimator predicts for X."""
         if is_pairs(X):
             score = self.of_pairs
         elif self.of_items is not None:
@@ -199,6 +204,29 @@ class _PreferenceScorer(MetadataRequester):
         else:
             raise ValueError(f"{self.name} scores pairs, and X holds items.")
         return score(y, estimator.predict(X), sample_weight=sample_weight)
+
+    def set_score_request(self, *, sample_weight):
+        """Give a copy of this scorer that asks metadata routing for weights, or not.
+
+        Parameters
+        ----------
+        sample_weight : bool, str or None
+            As in scikit-learn.
+
+        Returns
+        -------
+        scorer : PreferenceScorer
+            A new one: this one is shared by all who import it.
+        """
+        return PreferenceScorer(self.name, self.of_pairs, self.of_items, sample_weight)
+
+    def get_metadata_routing(self):
+        """What is asked of metadata routing."""
+        request = MetadataRequest(owner=self)
+        request.score.add_request(
+            param="sample_weight", alias=self.sample_weight_request
+        )
+        return request
 
     def __repr__(self):
         return self.name
@@ -261,13 +289,13 @@ def _neg_calibration_error(y_true, y_pred, *, sample_weight=None):
     return -expected_calibration_error(y_true, proba, sample_weight=sample_weight)
 
 
-order_consistency_scorer = _PreferenceScorer(
+order_consistency_scorer = PreferenceScorer(
     "order_consistency_scorer", order_consistency_score, _rated_order_consistency
 )
-neg_preference_log_loss_scorer = _PreferenceScorer(
+neg_preference_log_loss_scorer = PreferenceScorer(
     "neg_preference_log_loss_scorer", _neg_log_loss
 )
-neg_expected_calibration_error_scorer = _PreferenceScorer(
+neg_expected_calibration_error_scorer = PreferenceScorer(
     "neg_expected_calibration_error_scorer", _neg_calibration_error
 )
 

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Iterator
-from numbers import Integral, Real
+from numbers import Integral
 
 import numpy as np
 from sklearn.model_selection import BaseCrossValidator
@@ -110,7 +110,7 @@ class PromptDisjointKFold(GroupsConsumerMixin, BaseCrossValidator):
 
         Parameters
         ----------
-        X, y, groups
+        X, y, groups : object
             Ignored.
 
         Returns
@@ -170,7 +170,7 @@ def train_test_split_pairs(X, *arrays, test_size=0.25, groups=None, random_state
     >>> len(X_train) == len(y_train), len(X_test) == len(y_test)
     (True, True)
     """
-    if not isinstance(test_size, Real) or not 0 < test_size < 1:
+    if not isinstance(test_size, float) or not 0 < test_size < 1:
         raise ValueError(f"test_size must be a float in (0, 1), got {test_size!r}.")
     X, *arrays = indexable(X, *arrays)
     prompts = encode(pair_prompt_ids(X, groups))

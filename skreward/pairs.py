@@ -91,7 +91,8 @@ class EmbeddingPairs:
         deduplicate : bool, default=True
             Store items that are equal in every bit (and in their prompt) once.
             This finds which pairs share an item, at the price of one pass over
-            ``X`` and one copy; False keeps a view of ``X`` with 2 n_pairs items.
+            ``X`` and one copy; a pair of equal embeddings becomes a pair of an item
+            with itself, of margin 0. False keeps a view of ``X`` with 2 n_pairs items.
 
         Returns
         -------
@@ -103,16 +104,18 @@ class EmbeddingPairs:
                 f"X must have shape (n_pairs, 2, n_features), got {X.shape}."
             )
         n_pairs = X.shape[0]
-        items = X.reshape(2 * n_pairs, X.shape[2])
+        items = _check_embeddings(X.reshape(2 * n_pairs, X.shape[2]))
         if prompt_ids is not None:
             prompt_ids = _prompt_ids_of_sides(prompt_ids, n_pairs).ravel()
+            prompt_ids = _check_prompt_ids(prompt_ids, 2 * n_pairs, "item")
         index = np.arange(2 * n_pairs).reshape(n_pairs, 2)
         if deduplicate:
             first, inverse = _distinct_rows(items, prompt_ids)
             if len(first) < len(items):
                 items, index = items[first], inverse[index]
                 prompt_ids = None if prompt_ids is None else prompt_ids[first]
-        return cls(items, index, prompt_ids)
+        # Two equal responses may well have been compared: no error here.
+        return cls._view(items, index, prompt_ids)
 
     @classmethod
     def from_chosen_rejected(cls, chosen, rejected, *, prompt_ids=None):

@@ -125,13 +125,19 @@ class BestOfNDisplay:
         ----------
         estimator : estimator
             Fitted; ``predict`` gives a reward an item.
-        X, y, groups
-            Items, their true rewards, and their prompts.
+        X : array-like of shape (n_items, n_features)
+            Items.
+        y : array-like of shape (n_items,)
+            Their true rewards.
+        groups : array-like of shape (n_items,)
+            Their prompts.
         n_values : array-like of int, default=None
             As in `skreward.metrics.best_of_n_curve`.
         name : str, default=None
             Label; by default the estimator's class.
-        ax, **kwargs
+        ax : matplotlib axes, default=None
+            Where to draw; None makes a new figure.
+        **kwargs : dict
             Passed to `plot`.
 
         Returns
@@ -152,13 +158,19 @@ class BestOfNDisplay:
 
         Parameters
         ----------
-        y_true, y_pred, groups
-            True rewards, predicted rewards, and prompts of the items.
+        y_true : array-like of shape (n_items,)
+            True rewards.
+        y_pred : array-like of shape (n_items,)
+            Predicted rewards.
+        groups : array-like of shape (n_items,)
+            Prompts of the items.
         n_values : array-like of int, default=None
             As in `skreward.metrics.best_of_n_curve`.
         name : str, default=None
             Label of the line.
-        ax, **kwargs
+        ax : matplotlib axes, default=None
+            Where to draw; None makes a new figure.
+        **kwargs : dict
             Passed to `plot`.
 
         Returns
@@ -288,8 +300,12 @@ class AnnotationDesignDisplay:
         ----------
         estimator : estimator
             Reward model, or pipeline; it is cloned.
-        X, y, groups
-            Items, their true rewards, and their prompts.
+        X : array-like of shape (n_items, n_features)
+            Items.
+        y : array-like of shape (n_items,)
+            Their true rewards.
+        groups : array-like of shape (n_items,)
+            Their prompts.
         name : str, default=None
             Label; by default the estimator's class.
         ax : matplotlib axes, default=None
@@ -318,8 +334,20 @@ class CalibrationDisplay(_ClassifierCalibrationDisplay):
 
     scikit-learn's display, on pairs: every pair counts as ``(p, y)`` and as ``(1 -
     p, 1 - y)``, so that the order within a pair does not matter, and a label may
-    be a probability. See `sklearn.calibration.CalibrationDisplay` for parameters
-    and attributes.
+    be a probability.
+
+    Parameters
+    ----------
+    prob_true : array of shape (n_bins,)
+        Share of preferences that came true, by bin.
+    prob_pred : array of shape (n_bins,)
+        Mean predicted probability, by bin.
+    y_prob : array of shape (2 * n_pairs,)
+        Predicted probabilities of both orders.
+    estimator_name : str, default=None
+        Label of the curve.
+    pos_label : int, default=None
+        As in `sklearn.calibration.CalibrationDisplay`.
 
     Examples
     --------
@@ -341,8 +369,10 @@ class CalibrationDisplay(_ClassifierCalibrationDisplay):
         ----------
         estimator : estimator
             With ``predict_preference_proba``, or a pipeline that ends in one.
-        X, y
-            Pairs and their labels; ``y=None`` says that the first is preferred.
+        X : EmbeddingPairs or array-like of shape (n_pairs, 2, n_features)
+            Pairs.
+        y : array-like of shape (n_pairs,), default=None
+            Their labels; None says that the first is preferred.
         name : str, default=None
             Label; by default the estimator's class.
         **kwargs : dict
@@ -431,7 +461,18 @@ class CalibrationDisplay(_ClassifierCalibrationDisplay):
         return display.plot(ax=ax, ref_line=ref_line, **kwargs)
 
     def plot(self, *, ax=None, name=None, ref_line=True, **kwargs):
-        """Draw the curve; parameters as in scikit-learn's display.
+        """Draw the curve.
+
+        Parameters
+        ----------
+        ax : matplotlib axes, default=None
+            Where to draw; None makes a new figure.
+        name : str, default=None
+            Label; by default the one given before.
+        ref_line : bool, default=True
+            Draw the line of a calibrated model.
+        **kwargs : dict
+            Passed to matplotlib's ``plot``.
 
         Returns
         -------

@@ -386,10 +386,10 @@ def test_error_rate_counts_ties_half_and_leaves_out_equal_rewards():
 @pytest.mark.parametrize(
     ("index", "y", "message"),
     [
-        ([[0, 1]], [1, 0], r"y must have shape \(1,\)"),
-        ([[0, 1]], [2], "y must hold 0 and 1"),
-        ([[0, 1]], [np.nan], "y must hold 0 and 1"),
-        ([[0, 1]], ["a"], "y must be numbers"),
+        ([[0, 1]], [1, 0], "y has 2 labels for 1 pairs"),
+        ([[0, 1]], [2], "y must hold 1"),
+        ([[0, 1]], [np.nan], "contains NaN"),
+        ([[0, 1]], ["a"], "y must hold numbers"),
         ([[1, 2]], [1], "equal within every pair"),
     ],
 )

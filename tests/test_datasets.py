@@ -7,8 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.stats import spearmanr
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import SplineTransformer
 
-from skreward import EmbeddingPairs
+from skreward import (
+    BradleyTerryRegressor,
+    EmbeddingPairs,
+    ItemwiseTransformer,
+    PairwiseClassifierReward,
+)
 from skreward.annotation import annotate, annotation_error_rate, sample_pairs
 from skreward.datasets import (
     gaussian_annotation_quality,
@@ -188,6 +198,51 @@ def test_local_pairs_are_local_and_distinct(max_distance):
     assert len(np.unique(np.sort(data.pairs.index, axis=1), axis=0)) == 2000
     x = data.embeddings[:, 0]
     assert_allclose(data.rewards, np.cos(7 * x + 0.5) + 3 * x - 0.4 * (x + 0.5) ** 3)
+
+
+def splines():
+    return ItemwiseTransformer(SplineTransformer(n_knots=15))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_classifier_fails_on_local_pairs_and_recovers_with_global_ones(seed):
+    correlation = {}
+    for max_distance in 0.1, 1.0:
+        data = make_local_pairs(max_distance=max_distance, random_state=seed)
+        for name, model in {
+            "bradley-terry": BradleyTerryRegressor(alpha=1e-4),
+            "classifier": PairwiseClassifierReward(LogisticRegression(C=100)),
+        }.items():
+            pipeline = make_pipeline(splines(), model).fit(data.pairs, data.y)
+            reward = pipeline.predict(data.embeddings)
+            correlation[name, max_distance] = spearmanr(reward, data.rewards).statistic
+    assert correlation["classifier", 0.1] < 0.6
+    assert correlation["bradley-terry", 0.1] > 0.85
+    assert correlation["classifier", 1.0] > 0.9
+    assert correlation["bradley-terry", 1.0] > 0.9
+
+
+def test_trees_fail_on_local_pairs_and_a_network_does_not():
+    local, anywhere = (
+        make_local_pairs(max_distance=d, random_state=0) for d in (0.1, 1)
+    )
+    trees = PairwiseClassifierReward(HistGradientBoostingClassifier(random_state=0))
+
+    def correlation(model, data):
+        reward = model.fit(data.pairs, data.y).predict(data.embeddings)
+        return spearmanr(reward, data.rewards).statistic
+
+    assert correlation(trees, local) < 0.6
+    assert correlation(trees, anywhere) > 0.9
+    network = BradleyTerryRegressor(
+        (64,),
+        "tanh",
+        max_iter=60,
+        learning_rate_init=1e-2,
+        device="cpu",
+        random_state=0,
+    )
+    assert correlation(network, local) > 0.85
 
 
 def test_local_pairs_refuse_bad_input():

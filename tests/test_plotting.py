@@ -10,10 +10,13 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.calibration import calibration_curve
 from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from skreward._prompt_metrics import best_of_n_curve
+from skreward import BradleyTerryRegressor, ItemwiseTransformer
 from skreward.annotation import annotation_curve
 from skreward.datasets import make_preferences
+from skreward.metrics import best_of_n_curve
 from skreward.plotting import (
     AnnotationDesignDisplay,
     BestOfNDisplay,
@@ -232,6 +235,24 @@ def test_calibration_of_soft_labels_and_of_chosen_first_pairs():
     assert_allclose(soft.prob_true, soft.prob_pred)
     chosen = CalibrationDisplay.from_predictions(None, proba, n_bins=2)
     assert_allclose(chosen.prob_true, [1 / 3, 2 / 3])
+
+
+def test_calibration_of_a_model_and_of_a_pipeline_around_it():
+    data = make_preferences(random_state=0)
+    model = BradleyTerryRegressor().fit(data.pairs, data.y)
+    display = CalibrationDisplay.from_estimator(model, data.pairs, data.y)
+    expected = CalibrationDisplay.from_predictions(
+        data.y, model.predict_preference_proba(data.pairs)
+    )
+    assert_allclose(display.prob_true, expected.prob_true)
+    assert display.line_.get_label() == "BradleyTerryRegressor"
+    scaler = ItemwiseTransformer(StandardScaler())
+    pipeline = make_pipeline(scaler, BradleyTerryRegressor(alpha=0.0))
+    pipeline.fit(data.pairs, data.y)
+    through = CalibrationDisplay.from_estimator(pipeline, data.pairs, data.y)
+    scaled = scaler.transform(data.pairs)
+    assert_allclose(through.y_prob, pipeline[-1].predict_preference_proba(scaled))
+    assert np.abs(through.prob_true - through.prob_pred).max() < 0.12
 
 
 def test_calibration_asks_for_probabilities(items):

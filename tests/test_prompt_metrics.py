@@ -15,7 +15,7 @@ from sklearn import config_context
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GroupKFold, cross_val_score
 
-from skreward._prompt_metrics import (
+from skreward.metrics import (
     best_of_n_curve,
     best_of_n_score,
     make_best_of_n_scorer,
@@ -74,6 +74,8 @@ def test_curve_is_the_score_at_every_n_with_oracle_and_kl():
     )
     gain = chosen - y_true.reshape(30, 12).mean(axis=1)
     assert_allclose(curve.reward[-1], chosen.mean())
+    assert_array_equal(curve.prompts, np.arange(30))
+    assert_allclose(curve.prompt_improvement[-1], gain)
     assert_allclose(curve.stderr[-1], chosen.std(ddof=1) / np.sqrt(30))
     assert_allclose(curve.improvement_stderr[-1], gain.std(ddof=1) / np.sqrt(30))
 
@@ -206,6 +208,7 @@ def test_scorers_score_what_the_estimator_predicts(items):
     X, y, groups = items
     model = Ridge().fit(X, y)
     scorer = pickle.loads(pickle.dumps(make_best_of_n_scorer(3)))
+    assert repr(scorer) == "make_best_of_n_scorer(3)"
     assert scorer(model, X, y, groups=groups) == best_of_n_score(
         y, model.predict(X), groups, n=3
     )
@@ -233,6 +236,32 @@ def test_scorers_take_groups_through_metadata_routing(items):
         for train, test in cv.split(X, y, groups)
     ]
     assert_allclose(scores, expected)
+
+
+def test_a_request_can_be_named_otherwise(items):
+    X, y, groups = items
+    scorer = make_best_of_n_scorer(3)
+    other = scorer.set_score_request(groups="prompts")
+    with config_context(enable_metadata_routing=True):
+        cv = GroupKFold(4).set_split_request(groups="prompts")
+        scores = cross_val_score(
+            Ridge(), X, y, cv=cv, scoring=other, params={"prompts": groups}
+        )
+    assert np.isfinite(scores).all()
+    assert scorer.groups_request is True
+
+
+def test_a_list_of_dicts_brings_its_prompts(items):
+    X, y, groups = items
+    model = Ridge().fit(X, y)
+    rows = [{"x": x, "prompt": p} for x, p in zip(X, groups, strict=True)]
+
+    class OnRows:
+        def predict(self, rows):
+            return model.predict(np.array([row["x"] for row in rows]))
+
+    score = make_best_of_n_scorer(3)(OnRows(), rows, y)
+    assert score == best_of_n_score(y, model.predict(X), groups, n=3)
 
 
 def test_a_table_brings_its_prompts(items):

@@ -35,3 +35,8 @@ class DeviceItemMatrix:
         index = torch.from_numpy(index).to(self._items.device)
         difference = self._items[index[:, 0]] - self._items[index[:, 1]]
         return difference.cpu().numpy()
+
+    def is_constant(self, features):
+        """Whether each of some features is the same in every item."""
+        columns = self._items[:, torch.from_numpy(features).to(self._items.device)]
+        return (columns == columns[0]).all(dim=0).cpu().numpy()

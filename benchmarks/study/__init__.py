@@ -1,0 +1,1 @@
+"""The parts of the annotation study; run it as ``benchmarks.annotation_study``."""

@@ -1,0 +1,138 @@
+"""The driver: hands settings to workers, and alone writes what they return."""
+
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from joblib import Parallel, delayed, parallel_config
+from tqdm import tqdm
+
+from benchmarks.study.results import ResultsFile
+from benchmarks.study.worker import run_setting
+
+
+def drive(source, settings, out, *, n_jobs=1, dask=None, minutes=None):
+    """Run the settings that are not in the results file, and append them to it.
+
+    Parameters
+    ----------
+    source : Source
+        The data, opened by every worker once.
+    settings : list of Setting
+        What to run, in this order.
+    out : path
+        Results file.
+    n_jobs : int
+        Worker processes on this machine.
+    dask : str, default=None
+        Address of a Dask scheduler, or "local" for a cluster of ``n_jobs`` worker
+        processes of its own; None runs on joblib.
+    minutes : float, default=None
+        Start no setting after this time.
+
+    Returns
+    -------
+    n_failed : int
+        Settings that raised; they are reported and left for another run.
+    """
+    end = None if minutes is None else time.monotonic() + 60 * minutes
+    with ResultsFile(out) as results:
+        waiting = [setting for setting in settings if setting.key not in results.done]
+        due = iter(_until(end, waiting))
+        bar = tqdm(
+            total=len(settings),
+            initial=len(settings) - len(waiting),
+            unit="setting",
+            smoothing=0.05,
+        )
+        n_failed = 0
+        outcomes = (
+            _on_dask(source, due, dask, n_jobs)
+            if dask
+            else (_on_joblib(source, due, n_jobs))
+        )
+        with bar:
+            for setting, row in outcomes:
+                if isinstance(row, str):
+                    n_failed += 1
+                    bar.write(f"{setting.key} failed: {row}", file=sys.stderr)
+                else:
+                    results.append(row)
+                bar.update()
+    return n_failed
+
+
+def _until(end, settings):
+    for setting in settings:
+        if end is not None and time.monotonic() > end:
+            return
+        yield setting
+
+
+def attempt(source, setting):
+    """Run a setting; give it with its result, or with the text of its error."""
+    try:
+        return setting, run_setting(source, setting)
+    except Exception as error:
+        return setting, f"{type(error).__name__}: {error}"
+
+
+def _on_joblib(source, settings, n_jobs):
+    with parallel_config("loky", inner_max_num_threads=1):
+        yield from Parallel(n_jobs=n_jobs, return_as="generator_unordered")(
+            delayed(attempt)(source, setting) for setting in settings
+        )
+
+
+def _on_dask(source, settings, address, n_jobs) -> Iterator:
+    """Keep two settings for each worker thread under way.
+
+    Dask runs the settings of a worker that died on another one.
+    """
+    from distributed import as_completed
+
+    with _client(address, n_jobs) as client:
+        setting_of = {}
+
+        def submit_next():
+            for setting in settings:
+                future = client.submit(
+                    attempt, source, setting, key=setting.key, pure=False
+                )
+                setting_of[future.key] = setting
+                return [future]
+            return []
+
+        n_threads = sum(client.nthreads().values())
+        under_way = [f for _ in range(2 * n_threads) for f in submit_next()]
+        if not under_way:
+            return
+        completed = as_completed(under_way)
+        for future in completed:
+            if future.status == "finished":
+                yield future.result()
+            else:
+                yield setting_of[future.key], f"{future.exception()!r}"
+            for following in submit_next():
+                completed.add(following)
+
+
+@contextmanager
+def _client(address, n_jobs):
+    from distributed import Client, LocalCluster
+
+    if address != "local":
+        with Client(address) as client:
+            client.wait_for_workers(1, timeout=60)
+            yield client
+        return
+    cluster = LocalCluster(
+        n_workers=n_jobs,
+        threads_per_worker=1,
+        dashboard_address=None,
+        silence_logs=logging.ERROR,
+    )
+    with cluster, Client(cluster) as client:
+        yield client
