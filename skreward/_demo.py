@@ -33,10 +33,11 @@ def run(folder, seed) -> dict[str, Any]:
     train, test, y_train, y_test = train_test_split_pairs(
         data.pairs, data.y, test_size=0.25, random_state=seed
     )
+    first = data.pairs[0]
     print(
         f"{len(data.pairs)} noisy preferences over {len(data.texts)} responses to 100 "
-        f"prompts, for example:\n  {data.pairs[0]['prompt']}\n  a: {data.pairs[0]['response_a']}"
-        f"\n  b: {data.pairs[0]['response_b']}\n  preferred: {'ba'[int(data.y[0])]}"
+        f"prompts, for example:\n  {first['prompt']}\n  a: {first['response_a']}\n"
+        f"  b: {first['response_b']}\n  preferred: {'ba'[int(data.y[0])]}"
     )
     search = GridSearchCV(
         make_pipeline(

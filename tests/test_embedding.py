@@ -800,11 +800,11 @@ print(json.dumps({"dtype": embed.dtype_, "speedup": min(theirs) / min(ours),
 """
 
 
-def judged_file():
+def data_file(name):
     default = Path(__file__).parents[2] / "shared" / "data"
-    path = Path(os.environ.get("SKREWARD_DATA", default)) / "judged_dev.jsonl.gz"
+    path = Path(os.environ.get("SKREWARD_DATA", default)) / name
     if not path.exists():
-        pytest.skip("judged_dev.jsonl.gz is not there; SKREWARD_DATA names its folder")
+        pytest.skip(f"{name} is not there; SKREWARD_DATA names its folder")
     return path
 
 
@@ -813,7 +813,7 @@ def judged_file():
 def test_auto_dtype_is_twice_as_fast_on_real_responses():
     if not encoders._is_fast_at_bfloat16(torch.device("cpu")):
         pytest.skip("this processor is not fast at bfloat16")
-    with gzip.open(judged_file(), "rt") as file:
+    with gzip.open(data_file("judged_dev.jsonl.gz"), "rt") as file:
         texts = [json.loads(line)["response"] for line in file][:4000:60]
     # CPU time of one thread: what other work on the machine disturbs least.
     done = subprocess.run(

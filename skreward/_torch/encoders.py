@@ -235,7 +235,7 @@ def get_encoder(source: ModelSource, plan: Plan) -> Encoder:
     with _lock:
         if key not in _loaded:
             _refuse_pickles(Path(source.folder or ""))
-            with _no_loading_bars():
+            with _quiet_loading():
                 load = _load_sentence if kind == "sentence" else _load_states
                 _loaded[key] = load(source, plan)
             while len(_loaded) > KEPT_MODELS:
@@ -354,13 +354,16 @@ def _refuse_pickles(folder: Path):
 
 
 @contextmanager
-def _no_loading_bars():
+def _quiet_loading():
+    """Keep progress bars and the report of unused heads from the terminal."""
     from transformers.utils import logging
 
-    was_on = logging.is_progress_bar_enabled()
+    was_on, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
+    logging.set_verbosity_error()
     try:
         yield
     finally:
+        logging.set_verbosity(verbosity)
         if was_on:
             logging.enable_progress_bar()
