@@ -11,7 +11,7 @@ from sklearn.pipeline import Pipeline
 from tqdm.auto import tqdm
 
 from skreward import persistence
-from skreward._evaluation import candidates, compare, score_pairs
+from skreward._evaluation import candidates, compare, score_pairs, threads_for
 from skreward._table_files import DataError, Table
 from skreward._text import read_texts
 from skreward._text_items import TextItems, TextPairs, TextRowError
@@ -72,9 +72,9 @@ def fit(table, label, embed, reward, *, folds, seed, output) -> dict[str, Any]:
     compared = candidates(seed, min(3, n_prompts - math.ceil(n_prompts / folds)))
     if reward != "auto":
         compared = {reward: compared[reward]}
-    with tqdm(
-        total=folds * len(compared), desc="folds", delay=LONG_SECONDS, disable=None
-    ) as bar:
+    n_fits = folds * len(compared)
+    bar = tqdm(total=n_fits, desc="folds", delay=LONG_SECONDS, disable=None)
+    with threads_for(rows.size), bar:
         results = compare(
             compared,
             pairs,
@@ -84,8 +84,8 @@ def fit(table, label, embed, reward, *, folds, seed, output) -> dict[str, Any]:
             seed=seed,
             progress=bar.update,
         )
-    best = max(results[: len(compared)], key=lambda result: result.order_consistency)
-    model = compared[best.name].fit(pairs, data.y)
+        best = max(results[: len(compared)], key=lambda r: r.order_consistency)
+        model = compared[best.name].fit(pairs, data.y)
     model = getattr(model, "best_estimator_", model)
     embed.set_params(cache_dir=None, device="auto")  # they belong to this machine
     persistence.save(Pipeline([("embed", embed), ("reward", model)]), output)
