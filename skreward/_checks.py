@@ -60,16 +60,22 @@ def check_prompts(prompt_ids, n_items=None, *, name="prompt_ids"):
         )
     if wanted == 0:
         raise ValueError(f"{name} is empty.")
-    if prompt_ids.dtype.kind == "O":
-        missing = np.array([p is None or p != p for p in prompt_ids])
-    else:
-        missing = prompt_ids != prompt_ids
-    if missing.any():
-        raise ValueError(f"{name} has a missing value at item {missing.argmax()}.")
+    refuse_missing(prompt_ids, name, "item")
     return np.unique(prompt_ids, return_inverse=True)
 
 
+def refuse_missing(ids, name, per):
+    """Raise where an id is None or NaN, which equals no other."""
+    if ids.dtype.kind == "O":
+        missing = np.array([value is None or value != value for value in ids], bool)
+    else:
+        missing = ids != ids
+    if missing.any():
+        raise ValueError(f"{name} has a missing value at {per} {missing.argmax()}.")
+
+
 def check_count(value, name):
+    """Give a positive integer, or raise."""
     if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
         raise ValueError(f"{name} must be an integer of at least 1, got {value!r}.")
     return int(value)

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from skreward._checks import check_index, refuse_missing
+
 __all__ = ["EmbeddingPairs"]
 
 
@@ -66,7 +68,7 @@ class EmbeddingPairs:
 
     def __init__(self, embeddings, index, prompt_ids=None):
         self.embeddings = _check_embeddings(embeddings)
-        self.index = _check_index(index, self.embeddings.shape[0])
+        self.index = _check_pairs(index, self.embeddings.shape[0])
         self.prompt_ids = _check_prompt_ids(
             prompt_ids, self.embeddings.shape[0], "item"
         )
@@ -310,21 +312,11 @@ def _check_embeddings(embeddings: Any):
     return embeddings
 
 
-def _check_index(index: Any, n_items: int):
+def _check_pairs(index: Any, n_items: int):
     index = np.asarray(index)
     if index.size == 0 and index.ndim < 2:
         index = np.empty((0, 2), dtype=np.intp)
-    if index.ndim != 2 or index.shape[1] != 2:
-        raise ValueError(f"index must have shape (n_pairs, 2), got {index.shape}.")
-    if index.dtype.kind not in "iu":
-        raise ValueError(f"index must hold integers, got dtype {index.dtype}.")
-    outside = ((index < 0) | (index >= n_items)).any(axis=1)
-    if outside.any():
-        k = int(outside.argmax())
-        raise ValueError(
-            f"index is out of range at pair {k}: it compares items "
-            f"{index[k].tolist()}, and embeddings has {n_items} items."
-        )
+    index = check_index(index, n_items)
     itself = index[:, 0] == index[:, 1]
     if itself.any():
         k = int(itself.argmax())
@@ -341,17 +333,7 @@ def _check_prompt_ids(prompt_ids: Any, n: int, per: str):
             f"prompt_ids must hold one id per {per}, shape ({n},), got "
             f"{prompt_ids.shape}."
         )
-    missing = (
-        np.isnan(prompt_ids)
-        if prompt_ids.dtype.kind == "f"
-        else np.array([p is None or p != p for p in prompt_ids])
-        if prompt_ids.dtype.kind == "O"
-        else np.zeros(n, dtype=bool)
-    )
-    if missing.any():
-        raise ValueError(
-            f"prompt_ids has a missing value at {per} {int(missing.argmax())}."
-        )
+    refuse_missing(prompt_ids, "prompt_ids", per)
     return prompt_ids
 
 
