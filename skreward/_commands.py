@@ -11,6 +11,7 @@ from sklearn.pipeline import Pipeline
 from tqdm.auto import tqdm
 
 from skreward import persistence
+from skreward._embed import warn_of_equal_pairs
 from skreward._evaluation import candidates, compare, score_pairs, threads_for
 from skreward._table_files import DataError, Table
 from skreward._text import read_texts
@@ -48,6 +49,7 @@ class Comparisons:
 
     def embedded(self, rows) -> EmbeddingPairs:
         """Give the pairs over the embeddings of the items."""
+        warn_of_equal_pairs(rows, self.index)
         return EmbeddingPairs(rows, self.index, self.items.prompt_ids)
 
 

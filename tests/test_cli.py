@@ -225,6 +225,14 @@ def test_another_embedding_model_or_template_is_refused(
     assert run(capfd, "evaluate", model, data, "--model", tiny)[0] == 0
 
 
+def test_pairs_cut_to_the_same_tokens_are_told_of(capfd, tmp_path, tiny, data):
+    args = ["fit", data, "-o", tmp_path / "m.skops", "--model", tiny]
+    code, _, err = run(capfd, *args, "--reward", "linear", "--max-length", 5)
+    assert code == 0
+    assert "skreward: warning: " in err
+    assert "pairs have equal embeddings" in err
+
+
 def test_help_and_version(capfd):
     for args in (["--help"], ["fit", "-h"], ["evaluate", "--help"], ["--version"], []):
         code, out, err = run(capfd, *args)
