@@ -169,9 +169,13 @@ def solve_linear(
         },
     )
     reduction = float(np.linalg.norm(result.jac) / reference) if reference else 0.0
-    # Status 2 is a line search that finds nothing better: with float32 products
-    # this is the floor of their rounding, not a failure.
-    is_at_floor = result.status == 2 and reduction <= max(tol, np.sqrt(precision))
+    # Status 2 is a line search that finds nothing better. Where half the squared
+    # gradient, what a Newton step would gain, is lost in the rounding of the loss, or
+    # the gradient in that of the products, this is the floor and no failure.
+    gain = np.square(result.jac).sum() / 2
+    is_at_floor = result.status == 2 and (
+        reduction <= max(tol, np.sqrt(precision)) or gain <= precision * result.fun
+    )
     converged = result.status == 0 or is_at_floor
     coef, loss = scaling.coef(result.x), float(result.fun)
     if converged and len(index) <= MIN_CURVATURE_PAIRS:
