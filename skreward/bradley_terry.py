@@ -365,7 +365,7 @@ class BradleyTerryRegressor(BaseRewardModel):
                 f"{n_running} of {len(models)} members still improved. Increase "
                 "max_iter or learning_rate_init.",
                 ConvergenceWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
         for model, job, state in zip(models, jobs, states, strict=True):
             model._set_trained(state, job.comparisons)

@@ -12,7 +12,13 @@ from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 from skreward._base import BaseRewardModel, mean_reward
 from skreward._compat import HasMethods, Interval, StrOptions, fit_context
 from skreward._grouping import bootstrap_weights, resampling_groups
-from skreward._validation import check_comparisons, check_items, is_pairs, take_apart
+from skreward._validation import (
+    check_comparisons,
+    check_items,
+    check_numbers,
+    is_pairs,
+    take_apart,
+)
 from skreward.bradley_terry import BradleyTerryRegressor
 from skreward.pairs import EmbeddingPairs
 
@@ -298,7 +304,8 @@ class RewardEnsemble(BaseRewardModel):
             self, X, y, sample_weight, max_pairs=1, random_state=0
         )
         if is_rated:
-            return RatedSample(comparisons.items, y, comparisons.item_weight)
+            ratings = check_numbers(y, "y")
+            return RatedSample(comparisons.items, ratings, comparisons.item_weight)
         return PairSample(comparisons)
 
     def _fit_members(self, template, members, sample, weights):
@@ -350,7 +357,7 @@ class RatedSample:
 
     def __init__(self, items, ratings, item_weight):
         self.items = self.X = items
-        self.y, self.weight = np.asarray(ratings), item_weight
+        self.y, self.weight = ratings, item_weight
         self.item_weight = item_weight
 
     def draw(self, rng):

@@ -62,9 +62,9 @@ def _members_at_once(jobs, device):
 class Stack:
     """The members' parameters, stacked, with one Adam over them.
 
-    One row of ``_values`` holds a member's parameters, weights before intercepts, and
-    one of ``_gradients`` what belongs to them: autograd sees layers of all members,
-    the optimizer sees members, each with its own count of steps.
+    A row of ``_values`` holds a member's parameters, weights before intercepts.
+    Autograd sees the layers of all members at once; the optimizer sees the rows, each
+    with its own count of steps.
     """
 
     def __init__(self, jobs, device):
@@ -92,39 +92,36 @@ class Stack:
 
     def _place(self, values, moments):
         """Lay out the parameters of some members, one a row."""
-        self._values, self._gradients = values, torch.zeros_like(values)
-        sizes = [n_in * n_out for n_in, n_out in self._shapes]
-        self._layers = []
-        for shape, value, gradient in zip(
-            self._shapes,
-            values.split(sizes, dim=1),
-            self._gradients.split(sizes, dim=1),
-            strict=True,
-        ):
-            layer = value.view(-1, *shape).detach().requires_grad_()
-            layer.grad = gradient.view(-1, *shape)
-            self._layers.append(layer)
-        border = sum(sizes[: self._n_coefs])
-        self._rows = [
-            [part for part in (row[:border], row[border:]) if len(part)]
-            for row in values
-        ]
-        self._row_gradients = [
-            [part for part in (row[:border], row[border:]) if len(part)]
-            for row in self._gradients
-        ]
+        self._sizes = [n_in * n_out for n_in, n_out in self._shapes]
+        self._border = sum(self._sizes[: self._n_coefs])
+        self._rows = self._by_member(values.detach())
+        self._values = values.detach().requires_grad_()
+        parts = list(zip(*self._rows, strict=True))
         self._optimizer = torch.optim.Adam(
             [
-                {"params": [row[0] for row in self._rows]},
-                {"params": [p for row in self._rows for p in row[1:]]},
-            ][: len(self._rows[0])],
+                {"params": part, "weight_decay": decay}
+                for part, decay in zip(parts, (self._recipe.alpha, 0.0), strict=False)
+            ],
             lr=self._recipe.learning_rate,
             fused=True,
         )
-        self._optimizer.param_groups[0]["weight_decay"] = self._recipe.alpha
         for row, old in zip(self._rows, moments or [], strict=False):
             for part, moment in zip(row, old, strict=True):
                 self._optimizer.state[part] = moment
+
+    def _by_member(self, values):
+        """Views of each member's weights, and of its intercepts where it has any."""
+        parts = [values[:, : self._border], values[:, self._border :]]
+        return list(zip(*(p.unbind() for p in parts if p.shape[1]), strict=True))
+
+    def _layers(self, values):
+        """Views of each layer's parameters, of all members."""
+        parts = values.split(self._sizes, dim=1)
+        layers = [
+            part.view(-1, *shape)
+            for part, shape in zip(parts, self._shapes, strict=True)
+        ]
+        return layers[: self._n_coefs], layers[self._n_coefs :]
 
     def __len__(self):
         return len(self._values)
@@ -134,7 +131,7 @@ class Stack:
 
         ``counts``, the pairs of each member in a training step, asks for dropout.
         """
-        coefs, intercepts = self._layers[: self._n_coefs], self._layers[self._n_coefs :]
+        coefs, intercepts = self._layers(self._values)
         hidden = (x - self._shift[:, None]).mul_(self._inverse_scale[:, None])
         for coef, intercept in zip(coefs[:-1], intercepts, strict=True):
             hidden = self._activation(torch.baddbmm(intercept, hidden, coef))
@@ -157,20 +154,20 @@ class Stack:
 
     def step(self, losses, counts):
         """Take a step of Adam for every member that has pairs in this one."""
-        self._gradients.zero_()
-        losses.sum().backward()
-        for row, gradients, count in zip(
-            self._rows, self._row_gradients, counts, strict=True
+        (gradients,) = torch.autograd.grad(losses.sum(), self._values)
+        for row, gradient, count in zip(
+            self._rows, self._by_member(gradients), counts, strict=True
         ):
-            for part, gradient in zip(row, gradients, strict=True):
-                part.grad = gradient if count else None
+            for part, of_part in zip(row, gradient, strict=True):
+                part.grad = of_part if count else None
         self._optimizer.step()
 
     def snapshot(self, member):
         """Copy a member's parameters, on the device, as `Network.snapshot` does."""
-        layers = [layer[member].detach().clone() for layer in self._layers]
-        coefs, intercepts = layers[: self._n_coefs], layers[self._n_coefs :]
-        return [c.T for c in coefs] + [b[0] for b in intercepts]
+        coefs, intercepts = self._layers(
+            self._values.detach()[member : member + 1].clone()
+        )
+        return [c[0].T for c in coefs] + [b[0, 0] for b in intercepts]
 
     def keep(self, members):
         """Drop all other members."""
@@ -180,7 +177,7 @@ class Stack:
         )
         self._generators = [self._generators[m] for m in members]
         moments = [[self._optimizer.state[p] for p in self._rows[m]] for m in members]
-        self._place(self._values[members], moments)
+        self._place(self._values.detach()[members], moments)
 
 
 class _Pairs:
