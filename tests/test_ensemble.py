@@ -366,7 +366,7 @@ def test_an_ensemble_orders_no_worse_than_its_members():
 # Shapes, containers, files, tools
 
 few = settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 
 
@@ -400,7 +400,7 @@ def test_invariants(member, problem, aggregation, seed):
         fitted.predict(pairs.embeddings)[np.unique(pairs.index)].mean(), 0, atol=1e-6
     )
     # What a member that learned next to nothing holds is rounding.
-    assume(fitted.member_scale_.min() > 1e-3)
+    assume(fitted.member_scale_.min() > 1e-2)
     order = np.random.default_rng(seed).permutation(pairs.n_items)
     shuffled = EmbeddingPairs(pairs.embeddings[order], np.argsort(order)[pairs.index])
     for X, labels in [
