@@ -6,6 +6,7 @@ from skreward.bradley_terry import BradleyTerryRegressor
 from skreward.classifier_reward import PairwiseClassifierReward
 from skreward.compose import ItemwiseTransformer
 from skreward.embedding import LLMEmbeddingTransformer
+from skreward.ensemble import RewardEnsemble
 from skreward.pairs import EmbeddingPairs
 from skreward.persistence import load, save
 
@@ -15,6 +16,7 @@ __all__ = [
     "ItemwiseTransformer",
     "LLMEmbeddingTransformer",
     "PairwiseClassifierReward",
+    "RewardEnsemble",
     "__version__",
     "annotation",
     "datasets",

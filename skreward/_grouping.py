@@ -29,6 +29,38 @@ def components(index):
     return connected_components(edges, directed=False)[1][codes]
 
 
+def resampling_groups(index, prompt_ids):
+    """Number what a bootstrap draws, for both sides of every pair, from 0.
+
+    Prompts where they are known; else connected components of shared items; where
+    one component holds most of the pairs, items. Numbered in the order of the pairs,
+    so that the order of the items changes no draw.
+    """
+    if prompt_ids is not None:
+        groups = encode(prompt_ids[index])
+    else:
+        groups = encode(components(index))
+        if 2 * np.bincount(groups[:, 0]).max() > len(groups) > 1:
+            groups = encode(index)
+    first = np.unique(groups.ravel(), return_index=True)[1]
+    return np.argsort(np.argsort(first))[groups]
+
+
+def bootstrap_weights(groups, rng):
+    """Draw groups with replacement, as many as there are; gives weights of samples.
+
+    ``groups`` holds the groups of every sample, (n_samples, n_sides). A sample counts
+    as often as its group was drawn; one of two groups for the product of theirs.
+    """
+    n_groups = int(groups.max()) + 1
+    drawn = np.bincount(rng.randint(n_groups, size=n_groups), minlength=n_groups)
+    weight = drawn[groups[:, 0]]
+    if groups.shape[1] == 1:
+        return weight
+    straddles = groups[:, 0] != groups[:, 1]
+    return np.where(straddles, weight * drawn[groups[:, 1]], weight)
+
+
 def deal(groups, n_parts, rng=None):
     """Deal groups to parts of like size, in pairs; gives the part of each side.
 

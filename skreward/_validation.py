@@ -61,7 +61,7 @@ def is_pairs(X) -> bool:
     """Whether a sample of X is a comparison rather than an item."""
     if isinstance(X, EmbeddingPairs) or is_text_pairs(X):
         return True
-    return (X.ndim if hasattr(X, "ndim") else np.ndim(X)) == 3
+    return (X.ndim if hasattr(X, "ndim") else np.asarray(X).ndim) == 3
 
 
 def take_apart(X) -> Split:

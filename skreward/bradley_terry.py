@@ -330,7 +330,7 @@ class BradleyTerryRegressor(BaseRewardModel):
         else:
             kept, held = self._split(comparisons, rng)
             state = self._train(
-                comparisons, kept, held, rng, max_iter=self.max_iter, goes_on=is_warm
+                self._job(comparisons, kept, held, rng, self.max_iter, is_warm)
             )
             if not state.converged:
                 warnings.warn(
@@ -341,6 +341,34 @@ class BradleyTerryRegressor(BaseRewardModel):
                 )
             self._set_trained(state, comparisons)
         return self
+
+    def _fit_many(self, models, X, y, weights):
+        """Fit networks like this one, each with its own weights, all at once.
+
+        ``models`` are unfitted, and differ from this one in ``random_state`` alone.
+        Each comes out as its own ``fit(X, y, weight)`` would leave it.
+        """
+        from skreward._torch.device import resolve
+        from skreward._torch.many import train_many
+
+        jobs = []
+        for model, weight in zip(models, weights, strict=True):
+            rng = check_random_state(model.random_state)
+            comparisons = model._check_data(X, y, weight, rng, reset=True)
+            kept, held = model._split(comparisons, rng)
+            jobs.append(model._job(comparisons, kept, held, rng, model.max_iter, False))
+        states = train_many(jobs, resolve(self.device))
+        n_running = sum(not state.converged for state in states)
+        if n_running:
+            warnings.warn(
+                f"Adam stopped after max_iter={self.max_iter} epochs while the loss of "
+                f"{n_running} of {len(models)} members still improved. Increase "
+                "max_iter or learning_rate_init.",
+                ConvergenceWarning,
+                stacklevel=5,
+            )
+        for model, job, state in zip(models, jobs, states, strict=True):
+            model._set_trained(state, job.comparisons)
 
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None, sample_weight=None):
@@ -375,7 +403,7 @@ class BradleyTerryRegressor(BaseRewardModel):
         goes_on = hasattr(self, "offset_")
         comparisons = self._check_data(X, y, sample_weight, rng, reset=not goes_on)
         kept = np.ones(len(comparisons.index), dtype=bool)
-        state = self._train(comparisons, kept, ~kept, rng, max_iter=1, goes_on=goes_on)
+        state = self._train(self._job(comparisons, kept, ~kept, rng, 1, goes_on))
         self._set_trained(state, comparisons)
         self.optimizer_state_ = {"n_steps": state.n_steps, "moments": state.moments}
         return self
@@ -487,9 +515,9 @@ class BradleyTerryRegressor(BaseRewardModel):
             return every, ~every
         return kept, held
 
-    def _train(self, comparisons, kept, held, rng, *, max_iter, goes_on):
+    def _job(self, comparisons, kept, held, rng, max_iter, goes_on):
+        """Put together what a training run needs."""
         from skreward._torch import training
-        from skreward._torch.device import resolve
 
         n_kept = int(kept.sum())
         recipe = training.Recipe(
@@ -509,19 +537,16 @@ class BradleyTerryRegressor(BaseRewardModel):
             dropout=self.dropout,
             verbose=self.verbose,
         )
-        state = training.start(comparisons.items, comparisons, kept, recipe, rng)
+        state = training.start(comparisons, kept, recipe, rng)
         if goes_on:
             self._resume(state)
-        return training.train(
-            comparisons.items,
-            comparisons,
-            kept,
-            held,
-            recipe,
-            state,
-            resolve(self.device),
-            rng,
-        )
+        return training.Job(comparisons, kept, held, recipe, state, rng)
+
+    def _train(self, job):
+        from skreward._torch import training
+        from skreward._torch.device import resolve
+
+        return training.train(job, resolve(self.device))
 
     def _resume(self, state):
         """Put the fitted weights, and what belongs to them, into a new state."""

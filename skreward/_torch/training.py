@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from skreward._network import initial_weights
 from skreward._torch.device import explained_memory_errors
-from skreward._validation import compute_dtype, rows_as
+from skreward._validation import Comparisons, compute_dtype, rows_as
 
 LOSSES = {
     "logistic": lambda m, t: F.softplus(m) - t * m,
@@ -71,6 +71,23 @@ class TrainingState:
     validation_curve: list = field(default_factory=list)
     best_iter: int = 0
     converged: bool = False
+
+
+@dataclass(frozen=True)
+class Job:
+    """One network to train: on the kept pairs, watching the held ones.
+
+    ``kept`` and ``held`` are boolean masks of the comparisons' pairs; where none is
+    held, the training loss decides when to stop and the last weights stay, else the
+    best ones do. Training goes from ``state``, with the random numbers of ``rng``.
+    """
+
+    comparisons: Comparisons
+    kept: np.ndarray
+    held: np.ndarray
+    recipe: Recipe
+    state: TrainingState
+    rng: np.random.RandomState
 
 
 class HostItems:
@@ -148,49 +165,49 @@ def pair_loss(network, items, rows, target, weight, loss, *, training=False):
     return (weight * loss(first - second, target)).mean()
 
 
-def train(items, comparisons, kept, held, recipe, state, device, rng):
-    """Train a network on the kept pairs, watching the held ones.
+def upload(items, dtype, device):
+    """Give items to gather from: on the device where it is not the CPU's memory."""
+    on_device = device.type != "cpu" and not sp.issparse(items)
+    return (DeviceItems if on_device else HostItems)(items, dtype, device)
+
+
+def train(job, device):
+    """Train a network.
 
     Parameters
     ----------
-    items : {array, csr} of shape (n_items, n_features)
-    comparisons : Comparisons
-    kept, held : boolean arrays of shape (n_pairs,)
-        Training and validation pairs. Where none is held, the training loss decides
-        when to stop, and the last weights stay; else the best ones do.
-    recipe : Recipe
-    state : TrainingState
-        Where to start.
+    job : Job
     device : torch.device
-    rng : numpy.random.RandomState
 
     Returns
     -------
     state : TrainingState
     """
+    items, recipe, rng = job.comparisons.items, job.recipe, job.rng
     dtype = compute_dtype(items)
     generator = torch.Generator(device).manual_seed(rng.randint(2**31 - 1))
-    on_device = device.type != "cpu" and not sp.issparse(items)
     n_bytes = items.shape[0] * items.shape[1] * items.dtype.itemsize
     with explained_memory_errors(device, n_bytes):
-        source = (DeviceItems if on_device else HostItems)(items, dtype, device)
-        network = Network(state, recipe, device, generator)
-        optimizer = _make_optimizer(network, recipe, state)
+        source = upload(items, dtype, device)
+        network = Network(job.state, recipe, device, generator)
+        optimizer = _make_optimizer(network, recipe, job.state)
         run = _Run(source, network, optimizer, recipe, device)
-        training = run.load(comparisons, kept, dtype)
-        validation = run.load(comparisons, held, dtype) if held.any() else None
-        monitor = _Monitor(recipe, network, keeps_best=validation is not None)
+        training = run.load(job.comparisons, job.kept, dtype)
+        watches = bool(job.held.any())
+        validation = run.load(job.comparisons, job.held, dtype) if watches else None
+        monitor = Monitor(recipe, network.snapshot, keeps_best=watches)
         for epoch in range(1, recipe.max_iter + 1):
             loss = run.epoch(training, rng)
             watched = loss if validation is None else run.evaluate(validation)
-            if not (np.isfinite(loss) and np.isfinite(watched)):
-                raise ValueError(
-                    f"The network diverged in epoch {epoch}: its loss is no longer "
-                    "finite. Lower learning_rate_init, or look for outliers in X."
-                )
             if monitor.update(epoch, loss, watched):
                 break
-        return monitor.finish(state, optimizer)
+        state = monitor.finish(job.state)
+        held = [optimizer.state[p] for p in network.parameters()]
+        state.moments = [
+            (h["exp_avg"].cpu().numpy(), h["exp_avg_sq"].cpu().numpy()) for h in held
+        ]
+        state.n_steps = int(held[0]["step"].item())
+        return state
 
 
 class _Run:
@@ -256,11 +273,16 @@ class _Run:
         return total.item() / len(index)
 
 
-class _Monitor:
-    """When to stop, and which weights to keep."""
+class Monitor:
+    """When to stop, and which weights to keep.
 
-    def __init__(self, recipe, network, *, keeps_best):
-        self._recipe, self._network, self._keeps_best = recipe, network, keeps_best
+    ``snapshot`` gives copies of the network's parameters on the device, weights
+    first, as `Network.snapshot` does.
+    """
+
+    def __init__(self, recipe, snapshot, *, keeps_best, name=""):
+        self._recipe, self._snapshot, self._keeps_best = recipe, snapshot, keeps_best
+        self._name = name
         self._best, self._best_iter, self._best_weights = np.inf, 0, None
         self._reference = np.inf
         self._last_improvement = 0
@@ -270,16 +292,21 @@ class _Monitor:
 
     def update(self, epoch, loss, watched):
         """Take in an epoch; gives whether to stop."""
+        if not (np.isfinite(loss) and np.isfinite(watched)):
+            raise ValueError(
+                f"The network diverged in epoch {epoch}: its loss is no longer "
+                "finite. Lower learning_rate_init, or look for outliers in X."
+            )
         self._losses.append(loss)
         if self._keeps_best:
             self._watched.append(watched)
         if self._recipe.verbose:
             validation = f", validation {watched:.6f}" if self._keeps_best else ""
-            print(f"Epoch {epoch}: loss {loss:.6f}{validation}")
+            print(f"{self._name}Epoch {epoch}: loss {loss:.6f}{validation}")
         if watched < self._best:
             self._best, self._best_iter = watched, epoch
             if self._keeps_best:
-                self._best_weights = self._network.snapshot()
+                self._best_weights = self._snapshot()
         if watched < self._reference - self._recipe.tol:
             self._reference, self._last_improvement = watched, epoch
         self._converged = (
@@ -287,36 +314,30 @@ class _Monitor:
         )
         return self._converged
 
-    def finish(self, state, optimizer):
+    def finish(self, state):
         """Build the state in numpy, from the best weights where they were watched."""
-        weights = self._best_weights or self._network.snapshot()
-        weights = [w.cpu().numpy() for w in weights]
-        n_layers = len(self._network.coefs)
+        kept = self._best_weights or self._snapshot()
+        weights = [w.cpu().numpy() for w in kept]
+        n_layers = len(state.coefs)
         coefs, intercepts = _unscaled(
             [w.T for w in weights[:n_layers]], weights[n_layers:], state
         )
-        moments = [
-            (held["exp_avg"].cpu().numpy(), held["exp_avg_sq"].cpu().numpy())
-            for held in (optimizer.state[p] for p in self._network.parameters())
-        ]
-        step = optimizer.state[self._network.coefs[-1]]["step"]
         return TrainingState(
             coefs,
             intercepts,
             state.shift,
             state.scale,
-            str(self._network.coefs[0].device),
-            moments,
-            int(step.item()),
-            self._losses,
-            self._watched,
-            self._best_iter if self._keeps_best else len(self._losses),
-            self._converged,
+            str(kept[0].device),
+            loss_curve=self._losses,
+            validation_curve=self._watched,
+            best_iter=self._best_iter if self._keeps_best else len(self._losses),
+            converged=self._converged,
         )
 
 
-def start(items, comparisons, kept, recipe, rng, max_pairs=8192):
+def start(comparisons, kept, recipe, rng, max_pairs=8192):
     """Draw a new network for items scaled by those of the kept pairs."""
+    items = comparisons.items
     dtype = compute_dtype(items)
     pairs = np.flatnonzero(kept)
     if len(pairs) > max_pairs:
