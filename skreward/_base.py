@@ -7,7 +7,7 @@ import scipy.sparse as sp
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
-from skreward._validation import check_items, take_apart
+from skreward._validation import check_items, dense_pairs, take_apart
 from skreward.metrics import order_consistency_scorer
 from skreward.pairs import EmbeddingPairs
 
@@ -47,6 +47,13 @@ class BaseRewardModel(RegressorMixin, BaseEstimator, metaclass=ABCMeta):
             there is `predict_reward`), or its width is not that of `fit`.
         """
         check_is_fitted(self)
+        if getattr(X, "ndim", 2) == 3 and not isinstance(X, EmbeddingPairs):
+            # Side by side: a pair given the other way round is rounded the same way.
+            first, second = (
+                self._reward(check_items(self, side.copy(), reset=False))
+                for side in np.moveaxis(dense_pairs(X), 1, 0)
+            )
+            return first - second
         split = take_apart(X)
         reward = self._reward(check_items(self, split.items, reset=False))
         if split.index is None:

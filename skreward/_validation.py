@@ -74,18 +74,26 @@ def take_apart(X) -> Split:
         return Split(texts.items, texts.pairs, texts.items.prompt_ids, False)
     if texts is not None:
         return Split(texts, None, None, False)
+    dense = dense_pairs(X)
+    if dense is None:
+        return Split(X, None, None, False)
+    pairs = EmbeddingPairs.from_dense(dense)
+    return Split(pairs.embeddings, pairs.index, None, True)
+
+
+def dense_pairs(X):
+    """Give X as an array of pairs, or None where a sample is an item."""
     if not hasattr(X, "shape"):
         X = np.asarray(X)
     if len(X.shape) < 3:
-        return Split(X, None, None, False)
+        return None
     if len(X.shape) > 3 or X.shape[1] != 2:
         raise ValueError(
             "X must be items (n_items, n_features), dense pairs (n_pairs, 2, "
             f"n_features) or an EmbeddingPairs, got shape {tuple(X.shape)}. "
             "For the rewards of candidates of any leading shape use predict_reward."
         )
-    pairs = EmbeddingPairs.from_dense(X)
-    return Split(pairs.embeddings, pairs.index, None, True)
+    return np.asarray(X)
 
 
 def check_items(estimator, items, *, reset, **check_params):

@@ -3,12 +3,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from skreward.datasets import make_preferences
 
 DATA = Path(
     os.environ.get("SKREWARD_DATA", Path(__file__).parents[2] / "shared" / "data")
 )
+
+
+# A fit may wait for a busy machine; that is no failure.
+settings.register_profile("patient", settings(), deadline=None)
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")
