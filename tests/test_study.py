@@ -455,13 +455,13 @@ def test_a_worker_that_dies_costs_no_setting(tmp_path, cluster, uninterrupted):
         stderr=subprocess.DEVNULL,
     )
     wait_for_lines(path, 5, process)
-    assert set(client.run(sources.reads).values()) == {1}
     workers[0].kill()
     workers[0].wait()
     assert path.read_bytes().count(b"\n") < 40
     assert process.wait(timeout=180) == 0
     assert scores(path) == uninterrupted
-    assert set(client.run(sources.reads).values()) == {1}
+    # Not once a setting; a worker too late for any setting has read nothing.
+    assert max(client.run(sources.reads).values()) == 1
 
 
 def test_a_failing_setting_is_reported_and_left_for_later(tmp_path, capsys):
