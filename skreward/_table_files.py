@@ -4,13 +4,13 @@ import csv
 import gzip
 import io
 import json
-import os
 import sys
-import tempfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from skreward._atomic import replacing
 
 FORMATS = (".jsonl", ".jsonl.gz", ".csv", ".parquet")
 
@@ -69,28 +69,15 @@ def read_table(path: Path) -> Table:
 def write_table(path: Path, rows: list[dict[str, Any]]):
     """Write rows in the format of the file's name: all of it or nothing."""
     suffix = check_format(path)
-    handle, draft = tempfile.mkstemp(
-        prefix=f".{path.name}.", suffix=".part", dir=path.parent
-    )
-    try:
-        with os.fdopen(handle, "wb") as file:
-            if suffix == ".parquet":
-                pyarrow, parquet = _pyarrow(path)
-                parquet.write_table(pyarrow.Table.from_pylist(rows), file)
-            else:
-                text = _csv_text(rows) if suffix == ".csv" else _jsonl_text(rows)
-                is_packed = suffix == ".jsonl.gz"
-                data = text.encode()
-                file.write(gzip.compress(data, mtime=0) if is_packed else data)
-            file.flush()
-            os.fsync(file.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(draft, 0o666 & ~mask)
-        os.replace(draft, path)
-    except BaseException:
-        os.unlink(draft)
-        raise
+    with replacing(path) as draft, open(draft, "wb") as file:
+        if suffix == ".parquet":
+            pyarrow, parquet = _pyarrow(path)
+            parquet.write_table(pyarrow.Table.from_pylist(rows), file)
+        else:
+            text = _csv_text(rows) if suffix == ".csv" else _jsonl_text(rows)
+            is_packed = suffix == ".jsonl.gz"
+            data = text.encode()
+            file.write(gzip.compress(data, mtime=0) if is_packed else data)
 
 
 def _read_jsonl(path):

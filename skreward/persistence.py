@@ -1,9 +1,9 @@
 """Save and load fitted models in files that execute nothing."""
 
 import importlib
-import os
-import tempfile
 from pathlib import Path
+
+from skreward._atomic import replacing
 
 __all__ = ["load", "save"]
 
@@ -38,19 +38,8 @@ def save(model, path):
     """
     import skops.io  # loads torch where it is installed
 
-    path = Path(path)
-    handle, draft = tempfile.mkstemp(
-        prefix=f".{path.name}.", suffix=".part", dir=path.parent
-    )
-    os.close(handle)
-    try:
+    with replacing(path) as draft:
         skops.io.dump(model, draft)
-        _fsync(draft)
-        os.chmod(draft, _mode_of_new_files())
-        os.replace(draft, path)
-    except BaseException:
-        os.unlink(draft)
-        raise
 
 
 def load(path, trusted=()):
@@ -115,15 +104,3 @@ def _is_trusted_class(name):
         "skreward",
         "sklearn",
     )
-
-
-def _fsync(path):
-    with open(path, "rb") as file:
-        os.fsync(file.fileno())
-
-
-def _mode_of_new_files():
-    """What ``open`` would give a new file; mkstemp gives its owner alone access."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
