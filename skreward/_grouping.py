@@ -16,9 +16,9 @@ OVERSHOOT = 1.5
 
 
 def encode(labels):
-    """Number the distinct labels of both sides, (n_pairs, 2), from 0."""
-    codes = np.unique(np.asarray(labels).ravel(), return_inverse=True)[1]
-    return codes.reshape(-1, 2)
+    """Number distinct labels from 0."""
+    labels = np.asarray(labels)
+    return np.unique(labels, return_inverse=True)[1].reshape(labels.shape)
 
 
 def components(index):
@@ -42,8 +42,27 @@ def resampling_groups(index, prompt_ids):
         groups = encode(components(index))
         if 2 * np.bincount(groups[:, 0]).max() > len(groups) > 1:
             groups = encode(index)
-    first = np.unique(groups.ravel(), return_index=True)[1]
-    return np.argsort(np.argsort(first))[groups]
+    return _by_appearance(groups)
+
+
+def chosen_first(index, target):
+    """Turn pairs round where the second is preferred, so that labels turn no pair."""
+    return np.where((target >= 0.5)[:, np.newaxis], index, index[:, ::-1])
+
+
+def sharing_groups(index, prompt_ids):
+    """Number what makes pairs share items, by the first of each pair, from 0.
+
+    Prompts where they are known, else connected components of shared items.
+    """
+    labels = components(index) if prompt_ids is None else prompt_ids[index]
+    return _by_appearance(encode(labels[:, 0]))
+
+
+def _by_appearance(codes):
+    """Number codes in the order in which they appear."""
+    first = np.unique(codes, return_index=True)[1]
+    return np.argsort(np.argsort(first))[codes]
 
 
 def bootstrap_weights(groups, rng):

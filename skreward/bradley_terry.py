@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skreward._base import BaseRewardModel, mean_reward
 from skreward._compat import Interval, StrOptions, fit_context
-from skreward._grouping import validation_split
+from skreward._grouping import chosen_first, sharing_groups, validation_split
 from skreward._linear import ItemMatrix, solve_linear
 from skreward._network import ACTIVATIONS, forward
 from skreward._objectives import OBJECTIVES
@@ -329,9 +329,8 @@ class BradleyTerryRegressor(BaseRewardModel):
             self._set_linear(solution, comparisons)
         else:
             kept, held = self._split(comparisons, rng)
-            state = self._train(
-                self._job(comparisons, kept, held, rng, self.max_iter, is_warm)
-            )
+            job = self._job(comparisons, kept, held, rng, self.max_iter, is_warm)
+            (state,) = self._train([job])
             if not state.converged:
                 warnings.warn(
                     f"Adam stopped after max_iter={self.max_iter} epochs while the "
@@ -346,18 +345,16 @@ class BradleyTerryRegressor(BaseRewardModel):
         """Fit networks like this one, each with its own weights, all at once.
 
         ``models`` are unfitted, and differ from this one in ``random_state`` alone.
-        Each comes out as its own ``fit(X, y, weight)`` would leave it.
+        Each comes out as its own ``fit(X, y, weight)`` would leave it. Gives their
+        rewards of the items.
         """
-        from skreward._torch.device import resolve
-        from skreward._torch.many import train_many
-
         jobs = []
         for model, weight in zip(models, weights, strict=True):
             rng = check_random_state(model.random_state)
             comparisons = model._check_data(X, y, weight, rng, reset=True)
             kept, held = model._split(comparisons, rng)
             jobs.append(model._job(comparisons, kept, held, rng, model.max_iter, False))
-        states = train_many(jobs, resolve(self.device))
+        states = self._train(jobs)
         n_running = sum(not state.converged for state in states)
         if n_running:
             warnings.warn(
@@ -367,8 +364,10 @@ class BradleyTerryRegressor(BaseRewardModel):
                 ConvergenceWarning,
                 stacklevel=5,
             )
-        for model, job, state in zip(models, jobs, states, strict=True):
+        return [
             model._set_trained(state, job.comparisons)
+            for model, job, state in zip(models, jobs, states, strict=True)
+        ]
 
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None, sample_weight=None):
@@ -403,7 +402,7 @@ class BradleyTerryRegressor(BaseRewardModel):
         goes_on = hasattr(self, "offset_")
         comparisons = self._check_data(X, y, sample_weight, rng, reset=not goes_on)
         kept = np.ones(len(comparisons.index), dtype=bool)
-        state = self._train(self._job(comparisons, kept, ~kept, rng, 1, goes_on))
+        (state,) = self._train([self._job(comparisons, kept, ~kept, rng, 1, goes_on)])
         self._set_trained(state, comparisons)
         self.optimizer_state_ = {"n_steps": state.n_steps, "moments": state.moments}
         return self
@@ -535,18 +534,22 @@ class BradleyTerryRegressor(BaseRewardModel):
             tol=self.tol,
             n_iter_no_change=self.n_iter_no_change,
             dropout=self.dropout,
+            bfloat16=False,
             verbose=self.verbose,
         )
         state = training.start(comparisons, kept, recipe, rng)
         if goes_on:
             self._resume(state)
-        return training.Job(comparisons, kept, held, recipe, state, rng)
+        groups = sharing_groups(
+            chosen_first(comparisons.index, comparisons.target), comparisons.prompt_ids
+        )
+        return training.Job(comparisons, kept, held, groups, recipe, state, rng)
 
-    def _train(self, job):
-        from skreward._torch import training
+    def _train(self, jobs):
         from skreward._torch.device import resolve
+        from skreward._torch.training import train
 
-        return training.train(job, resolve(self.device))
+        return train(jobs, resolve(self.device))
 
     def _resume(self, state):
         """Put the fitted weights, and what belongs to them, into a new state."""
@@ -603,7 +606,7 @@ class BradleyTerryRegressor(BaseRewardModel):
         self.validation_loss_curve_ = state.validation_curve
         self.best_iter_ = state.best_iter
         self.n_iter_ = len(state.loss_curve)
-        self._centre(comparisons)
+        return self._centre(comparisons)
 
     def _forget(self):
         """Drop what an earlier fit, maybe of another form, has left."""
@@ -611,6 +614,7 @@ class BradleyTerryRegressor(BaseRewardModel):
             self.__dict__.pop(name, None)
 
     def _centre(self, comparisons):
+        """Set ``offset_``; gives the rewards of the items."""
         reward = self._raw_reward(comparisons.items)
         self.offset_ = mean_reward(reward, comparisons.item_weight)
         if not np.isfinite(self.offset_):
@@ -619,3 +623,4 @@ class BradleyTerryRegressor(BaseRewardModel):
                 f"{comparisons.items.dtype}. Scale the items with "
                 "ItemwiseTransformer(StandardScaler())."
             )
+        return reward - reward.dtype.type(self.offset_)

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from skreward._base import BaseRewardModel, mean_reward
 from skreward._compat import HasMethods, Interval, StrOptions, fit_context
-from skreward._grouping import bootstrap_weights, resampling_groups
+from skreward._grouping import bootstrap_weights, chosen_first, resampling_groups
 from skreward._validation import (
     check_comparisons,
     check_items,
@@ -204,8 +204,7 @@ class RewardEnsemble(BaseRewardModel):
             members.append(_seeded(template, rng))
             weights.append(sample.draw(rng) if self.bootstrap else sample.weight)
         with config_context(assume_finite=True):
-            self._fit_members(template, members, sample, weights)
-            rewards = np.stack([member._reward(sample.items) for member in members])
+            rewards = self._fit_members(template, members, sample, weights)
         self.estimators_ = members
         self.member_shift_ = np.average(rewards, axis=1, weights=sample.item_weight)
         self.member_scale_ = sample.margin_scale(rewards)
@@ -309,14 +308,15 @@ class RewardEnsemble(BaseRewardModel):
         return PairSample(comparisons)
 
     def _fit_members(self, template, members, sample, weights):
+        """Fit the members; gives their rewards of the items."""
         if _is_network(template):
-            template._fit_many(members, sample.X, sample.y, weights)
-            return
+            return np.stack(template._fit_many(members, sample.X, sample.y, weights))
         # Threads share the items, and what a thread computes is what a loop would.
         Parallel(n_jobs=self.n_jobs, prefer="threads")(
             delayed(member.fit)(sample.X, sample.y, sample_weight=weight)
             for member, weight in zip(members, weights, strict=True)
         )
+        return np.stack([member._reward(sample.items) for member in members])
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -333,11 +333,9 @@ class PairSample:
         self.X = EmbeddingPairs(self.items, self.index, comparisons.prompt_ids)
         self.y, self.weight = comparisons.target, comparisons.weight
         self.item_weight = comparisons.item_weight
-        # Chosen first, so that a pair given the other way round draws the same.
-        chosen_first = np.where(
-            self.y[:, np.newaxis] >= 0.5, self.index, self.index[:, ::-1]
+        self._groups = resampling_groups(
+            chosen_first(self.index, self.y), comparisons.prompt_ids
         )
-        self._groups = resampling_groups(chosen_first, comparisons.prompt_ids)
 
     def draw(self, rng):
         """Weights of a bootstrap that leaves something to learn from."""

@@ -136,11 +136,11 @@ def test_members_trained_together_are_members_trained_alone(params, preferences)
 
 
 def test_members_in_several_stacks_are_the_same(preferences, monkeypatch):
-    from skreward._torch import many
+    from skreward._torch import training
 
     pairs, y = preferences.pairs, preferences.y
     at_once = ensemble(NETWORK, 5).fit(pairs, y)
-    monkeypatch.setitem(many.STEP_BYTES, "cpu", 2 * 2 * 128 * 8 * 8)
+    monkeypatch.setitem(training.STEP_BYTES, "cpu", 2 * 2 * 128 * 8 * 8)
     in_stacks = ensemble(NETWORK, 5).fit(pairs, y)
     assert_allclose(in_stacks.predict(pairs), at_once.predict(pairs), 1e-6, 1e-9)
 

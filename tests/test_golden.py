@@ -97,46 +97,58 @@ def test_classifier_on_weighted_items_is_that_on_two_rows_a_pair(preferences):
     )
 
 
-def test_network_gradients_are_those_of_plain_autograd(preferences):
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_network_training_is_that_of_plain_torch(activation, preferences):
+    """Dense pairs, autograd and torch.optim.Adam take the same steps."""
     torch = pytest.importorskip("torch")
     from torch import nn
 
-    from skreward._torch.training import (
-        LOSSES,
-        HostItems,
-        Network,
-        Recipe,
-        TrainingState,
-        pair_loss,
-    )
-
-    rng = np.random.default_rng(0)
     pairs, y = preferences.pairs, preferences.y.astype(float)
-    n_features = pairs.n_features
-    weight = rng.exponential(size=len(y))
+    weight = np.random.default_rng(0).exponential(size=len(y))
+    n_epochs, alpha = 6, 0.02
+    ours = BradleyTerryRegressor(
+        (7, 5), activation, alpha=alpha, batch_size=len(y), max_iter=n_epochs,
+        early_stopping=False, tol=0, learning_rate_init=1e-2, random_state=0,
+    )  # fmt: skip
+    rng = np.random.RandomState(0)
+    comparisons = ours._check_data(pairs, y, weight, rng, reset=True)
+    every = np.ones(len(y), dtype=bool)
+    state = ours._job(comparisons, every, ~every, rng, n_epochs, False).state
+    with pytest.warns(match="Adam stopped"):
+        ours.fit(pairs, y, weight)
+
+    act = {"relu": nn.ReLU, "tanh": nn.Tanh}[activation]
     module = nn.Sequential(
-        nn.Linear(n_features, 7), nn.Tanh(), nn.Linear(7, 5), nn.Tanh(),
+        nn.Linear(pairs.n_features, 7), act(), nn.Linear(7, 5), act(),
         nn.Linear(5, 1, bias=False),
     ).double()  # fmt: skip
+    coefs = [state.coefs[0] * state.scale[:, np.newaxis], *state.coefs[1:]]
+    with torch.no_grad():
+        for k, coef in enumerate(coefs):
+            module[2 * k].weight.copy_(torch.from_numpy(coef.T.copy()))
+            if k < 2:
+                module[2 * k].bias.zero_()
     layers = [module[0], module[2], module[4]]
-    coefs = [layer.weight.detach().numpy().T.copy() for layer in layers]
-    intercepts = [layer.bias.detach().numpy().copy() for layer in layers[:2]]
-    state = TrainingState(coefs, intercepts, np.zeros(n_features), np.ones(n_features))
-    recipe = Recipe((7, 5), "tanh", "logistic", 0.0, 32, 1e-3, 1, 0.0, 1, 0.0, 0)
-    device = torch.device("cpu")
-    network = Network(state, recipe, device)
-    items = HostItems(pairs.embeddings, np.float64, device)
-    rows = torch.from_numpy(pairs.index.T.reshape(-1).copy())
-    target, w = torch.from_numpy(y), torch.from_numpy(weight)
-    pair_loss(network, items, rows, target, w, LOSSES["logistic"]).backward()
-
-    dense = torch.from_numpy(pairs.to_dense())
-    margin = (module(dense[:, 0]) - module(dense[:, 1])).squeeze(1)
-    nn.functional.binary_cross_entropy_with_logits(margin, target, weight=w).backward()
-    for ours, theirs in zip(network.coefs, layers, strict=True):
-        assert_allclose(ours.grad, theirs.weight.grad, rtol=1e-6, atol=1e-10)
-    for ours, theirs in zip(network.intercepts, layers[:2], strict=True):
-        assert_allclose(ours.grad, theirs.bias.grad, rtol=1e-6, atol=1e-10)
+    optimizer = torch.optim.Adam(
+        [
+            {"params": [layer.weight for layer in layers], "weight_decay": alpha},
+            {"params": [layer.bias for layer in layers[:2]]},
+        ],
+        lr=1e-2,
+    )
+    dense = torch.from_numpy((pairs.to_dense() - state.shift) / state.scale)
+    target, w = torch.from_numpy(y), torch.from_numpy(weight / weight.mean())
+    losses = []
+    for _ in range(n_epochs):
+        margin = (module(dense[:, 0]) - module(dense[:, 1])).squeeze(1)
+        loss = nn.functional.binary_cross_entropy_with_logits(margin, target, weight=w)
+        losses.append(float(loss.detach()))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert_allclose(ours.loss_curve_, losses, rtol=1e-9)
+    margin = (module(dense[:, 0]) - module(dense[:, 1])).squeeze(1).detach().numpy()
+    assert_allclose(ours.predict(pairs), margin, rtol=1e-6, atol=1e-9)
 
 
 def test_adam_on_the_linear_reward_finds_the_optimum_of_lbfgs(preferences):

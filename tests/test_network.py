@@ -153,8 +153,7 @@ def test_device_gathering_is_host_gathering(preferences):
     """The room of the CUDA path, with the CPU as its device."""
     import torch
 
-    from skreward._torch.items import DeviceItemMatrix
-    from skreward._torch.training import DeviceItems, HostItems
+    from skreward._torch.items import DeviceItemMatrix, DeviceItems, HostItems
 
     items = preferences.embeddings.astype(np.float16)
     cpu = torch.device("cpu")
@@ -181,12 +180,12 @@ def test_device_gathering_is_host_gathering(preferences):
 def test_out_of_device_memory_says_what_to_change(preferences, monkeypatch):
     import torch
 
-    from skreward._torch import training
+    from skreward._torch import items
 
     def exhausted(*args):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(training, "HostItems", exhausted)
+    monkeypatch.setattr(items, "HostItems", exhausted)
     model = BradleyTerryRegressor((4,), random_state=0)
     with pytest.raises(MemoryError, match=r"ran out of memory.*batch_size.*float16"):
         model.fit(preferences.pairs, preferences.y)

@@ -5,7 +5,7 @@ import scipy.sparse as sp
 import torch
 
 from skreward import _network
-from skreward._torch.training import ACTIVATIONS
+from skreward._torch.stack import ACTIVATIONS
 from skreward._validation import compute_dtype
 
 BLOCK_BYTES = 1 << 28

@@ -1,10 +1,46 @@
-"""Items on a device, for the linear solver."""
+"""Items on a device: gathered for training, multiplied for the linear solver."""
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 
 from skreward._torch.device import explained_memory_errors
 from skreward._validation import compute_dtype
+
+
+def upload(items, dtype, device):
+    """Give items to gather from: on the device where it is not the CPU's memory."""
+    on_device = device.type != "cpu" and not sp.issparse(items)
+    return (DeviceItems if on_device else HostItems)(items, dtype, device)
+
+
+class HostItems:
+    """Rows gathered on the host, then sent to the device."""
+
+    index_device = torch.device("cpu")
+
+    def __init__(self, items, dtype, device):
+        self._items, self._dtype, self._device = items, _torch_dtype(dtype), device
+
+    def gather(self, rows):
+        """Give rows as a dense tensor on the device."""
+        # What numpy gathers is a copy: writable, however the items are stored.
+        batch = self._items[rows.numpy()]
+        batch = batch.toarray() if sp.issparse(batch) else np.asarray(batch)
+        return torch.from_numpy(batch).to(self._device).to(self._dtype)
+
+
+class DeviceItems:
+    """All items uploaded once, rows gathered on the device."""
+
+    def __init__(self, items, dtype, device):
+        self._items = torch.tensor(items, device=device)
+        self._dtype = _torch_dtype(dtype)
+        self.index_device = device
+
+    def gather(self, rows):
+        """Give rows as a dense tensor on the device."""
+        return self._items.index_select(0, rows).to(self._dtype)
 
 
 class DeviceItemMatrix:
@@ -16,7 +52,7 @@ class DeviceItemMatrix:
         n_bytes = items.shape[0] * items.shape[1] * self.dtype.itemsize
         with explained_memory_errors(device, n_bytes):
             self._items = torch.tensor(items, device=device).to(
-                torch.float64 if self.dtype == np.float64 else torch.float32
+                _torch_dtype(self.dtype)
             )
 
     def _send(self, vector):
@@ -40,3 +76,7 @@ class DeviceItemMatrix:
         """Whether each of some features is the same in every item."""
         columns = self._items[:, torch.from_numpy(features).to(self._items.device)]
         return (columns == columns[0]).all(dim=0).cpu().numpy()
+
+
+def _torch_dtype(dtype):
+    return torch.from_numpy(np.empty(0, dtype=dtype)).dtype

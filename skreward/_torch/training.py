@@ -1,24 +1,28 @@
-"""Training of the reward network on mini-batches of pairs.
+"""Training of reward networks on mini-batches of pairs, one or many at once.
 
 Conventions: one step minimises, over a batch of pairs with weights of mean 1,
 
     mean_k weight_k loss(r(x_first) - r(x_second), target_k)
     + 1/2 alpha sum_l ||coefs[l]||^2
 
-The network sees the items centred and scaled by feature, so that a step means the
-same for embeddings of any scale; the scaling is folded into the first layer of what
-is returned.
+Members that are trained at once share the items and the shapes of their layers, and
+nothing else: each has its own pairs, targets, weights, batches, scaling, random
+numbers and end. A step minimises the sum of their losses, of which each sees its own
+parameters alone, so a member comes out as it would alone, up to rounding.
 """
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
-import scipy.sparse as sp
 import torch
 from torch.nn import functional as F
 
+from skreward._batches import plan, shuffle
 from skreward._network import initial_weights
 from skreward._torch.device import explained_memory_errors
+from skreward._torch.items import upload
+from skreward._torch.stack import Stack, unscaled
 from skreward._validation import Comparisons, compute_dtype, rows_as
 
 LOSSES = {
@@ -27,13 +31,11 @@ LOSSES = {
         -t * torch.special.log_ndtr(m) - (1 - t) * torch.special.log_ndtr(-m)
     ),
 }
-ACTIVATIONS = {
-    "relu": torch.relu,
-    "tanh": torch.tanh,
-    "logistic": torch.sigmoid,
-    "identity": lambda h: h,
-}
 EVALUATION_BLOCK = 8192
+# What one layer of a step may take, for all members that are trained at once.
+STEP_BYTES = {"cpu": 1 << 28, "cuda": 1 << 32}
+# Pairs that the scale of the features is measured on.
+SCALING_PAIRS = 4096
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class Recipe:
     tol: float
     n_iter_no_change: int
     dropout: float
+    bfloat16: bool
     verbose: int
 
 
@@ -79,269 +82,283 @@ class Job:
 
     ``kept`` and ``held`` are boolean masks of the comparisons' pairs; where none is
     held, the training loss decides when to stop and the last weights stay, else the
-    best ones do. Training goes from ``state``, with the random numbers of ``rng``.
+    best ones do. ``groups`` numbers what makes pairs share items. Training goes from
+    ``state``, with the random numbers of ``rng``.
     """
 
     comparisons: Comparisons
     kept: np.ndarray
     held: np.ndarray
+    groups: np.ndarray
     recipe: Recipe
     state: TrainingState
     rng: np.random.RandomState
 
 
-class HostItems:
-    """Rows gathered on the host, then sent to the device."""
-
-    index_device = torch.device("cpu")
-
-    def __init__(self, items, dtype, device):
-        self._items, self._dtype, self._device = items, dtype, device
-
-    def gather(self, rows):
-        """Give rows as a dense tensor on the device."""
-        # What numpy gathers is a copy: writable, however the items are stored.
-        batch = rows_as(self._items[rows.numpy()], self._dtype)
-        return torch.from_numpy(batch).to(self._device)
-
-
-class DeviceItems:
-    """All items uploaded once, rows gathered on the device."""
-
-    def __init__(self, items, dtype, device):
-        self._items = torch.tensor(items, device=device)
-        self._dtype = _torch_dtype(dtype)
-        self.index_device = device
-
-    def gather(self, rows):
-        """Give rows as a dense tensor on the device."""
-        return self._items.index_select(0, rows).to(self._dtype)
-
-
-class Network:
-    """The network's parameters on a device, and its forward pass."""
-
-    def __init__(self, state, recipe, device, generator=None):
-        scaled = _scaled(state)
-        self.coefs = [self._parameter(coef.T, device) for coef in scaled[0]]
-        self.intercepts = [self._parameter(b, device) for b in scaled[1]]
-        self._shift = torch.tensor(state.shift, device=device)
-        self._inverse_scale = torch.tensor(1 / state.scale, device=device)
-        self._activation = ACTIVATIONS[recipe.activation]
-        self._dropout = recipe.dropout
-        self._generator = generator
-
-    @staticmethod
-    def _parameter(values, device):
-        return torch.tensor(
-            np.ascontiguousarray(values), device=device
-        ).requires_grad_()
-
-    def __call__(self, x, *, training=False):
-        """Rewards of items, shape (n_items,)."""
-        hidden = (x - self._shift) * self._inverse_scale
-        for coef, intercept in zip(self.coefs[:-1], self.intercepts, strict=True):
-            hidden = self._activation(F.linear(hidden, coef, intercept))
-            if training and self._dropout:
-                kept = torch.empty_like(hidden).bernoulli_(
-                    1 - self._dropout, generator=self._generator
-                )
-                hidden = hidden * kept / (1 - self._dropout)
-        return F.linear(hidden, self.coefs[-1]).squeeze(1)
-
-    def parameters(self):
-        """All parameters, weights first."""
-        return [*self.coefs, *self.intercepts]
-
-    def snapshot(self):
-        """Copy the parameters, on the device."""
-        return [p.detach().clone() for p in self.parameters()]
-
-
-def pair_loss(network, items, rows, target, weight, loss, *, training=False):
-    """Mean weighted loss of pairs whose items are ``rows``: firsts, then seconds."""
-    rewards = network(items.gather(rows), training=training)
-    first, second = rewards.chunk(2)
-    return (weight * loss(first - second, target)).mean()
-
-
-def upload(items, dtype, device):
-    """Give items to gather from: on the device where it is not the CPU's memory."""
-    on_device = device.type != "cpu" and not sp.issparse(items)
-    return (DeviceItems if on_device else HostItems)(items, dtype, device)
-
-
-def train(job, device):
-    """Train a network.
+def train(jobs, device):
+    """Train networks with the same items and layers.
 
     Parameters
     ----------
-    job : Job
+    jobs : list of Job
+        Their comparisons hold the same items; their recipes differ in the batch size
+        at most.
     device : torch.device
 
     Returns
     -------
-    state : TrainingState
+    states : list of TrainingState
     """
-    items, recipe, rng = job.comparisons.items, job.recipe, job.rng
-    dtype = compute_dtype(items)
-    generator = torch.Generator(device).manual_seed(rng.randint(2**31 - 1))
+    items = jobs[0].comparisons.items
     n_bytes = items.shape[0] * items.shape[1] * items.dtype.itemsize
     with explained_memory_errors(device, n_bytes):
-        source = upload(items, dtype, device)
-        network = Network(job.state, recipe, device, generator)
-        optimizer = _make_optimizer(network, recipe, job.state)
-        run = _Run(source, network, optimizer, recipe, device)
-        training = run.load(job.comparisons, job.kept, dtype)
-        watches = bool(job.held.any())
-        validation = run.load(job.comparisons, job.held, dtype) if watches else None
-        monitor = Monitor(recipe, network.snapshot, keeps_best=watches)
-        for epoch in range(1, recipe.max_iter + 1):
-            loss = run.epoch(training, rng)
-            watched = loss if validation is None else run.evaluate(validation)
-            if monitor.update(epoch, loss, watched):
-                break
-        state = monitor.finish(job.state)
-        held = [optimizer.state[p] for p in network.parameters()]
-        state.moments = [
-            (h["exp_avg"].cpu().numpy(), h["exp_avg_sq"].cpu().numpy()) for h in held
-        ]
-        state.n_steps = int(held[0]["step"].item())
-        return state
+        source = upload(items, compute_dtype(items), device)
+        # Members with many steps an epoch come first: those of a step are a prefix.
+        order = sorted(range(len(jobs)), key=lambda k: -_n_steps(jobs[k]))
+        n_at_once = _members_at_once(jobs, device)
+        states = {}
+        for first in range(0, len(jobs), n_at_once):
+            members = order[first : first + n_at_once]
+            names = [f"Member {m}: " if len(jobs) > 1 else "" for m in members]
+            run = _Run([jobs[m] for m in members], names, source, device)
+            states.update(zip(members, run.states(), strict=True))
+        return [states[m] for m in range(len(jobs))]
+
+
+def _n_steps(job):
+    return -(-int(job.kept.sum()) // job.recipe.batch_size)
+
+
+def _members_at_once(jobs, device):
+    recipe = jobs[0].recipe
+    widest = max(jobs[0].comparisons.items.shape[1], *recipe.hidden_layer_sizes, 1)
+    rows = 2 * max(min(job.recipe.batch_size, job.kept.sum()) for job in jobs)
+    n_bytes = rows * widest * jobs[0].state.coefs[0].dtype.itemsize
+    return int(max(1, STEP_BYTES[device.type] // n_bytes))
+
+
+class _Pairs:
+    """A member's pairs, kept or held, with weights of mean 1."""
+
+    def __init__(self, comparisons, mask, dtype):
+        self.index = comparisons.index[mask]
+        self.target = comparisons.target[mask].astype(dtype)
+        weight = comparisons.weight[mask]
+        mean = weight.mean() if len(weight) else 1.0
+        self.weight = (weight / mean).astype(dtype)
+
+
+class _Step(NamedTuple):
+    """A batch of every member that has one, padded by pairs of no weight.
+
+    ``items`` has shape (m, n_items), ``place`` (m, 2, n_pairs), ``target`` and
+    ``weight`` (m, n_pairs); ``n_items`` and ``n_pairs`` count what is no padding,
+    ``share`` is 1 / n_pairs, on the device.
+    """
+
+    items: torch.Tensor
+    place: torch.Tensor
+    target: torch.Tensor
+    weight: torch.Tensor
+    share: torch.Tensor
+    n_items: list
+    n_pairs: list
+
+
+def _steps(pairs, epochs, index_device, device):
+    """Give the steps of an epoch; members with more batches come first."""
+    for batch in range(len(epochs[0])):
+        running = [(p, e) for p, e in zip(pairs, epochs, strict=True) if batch < len(e)]
+        items = [e.items_of(batch) for _, e in running]
+        numbers = [e.order[e.pairs(batch)] for _, e in running]
+        places = [e.place[e.pairs(batch)].T for _, e in running]
+        targets = [p.target[k] for (p, _), k in zip(running, numbers, strict=True)]
+        weights = [p.weight[k] for (p, _), k in zip(running, numbers, strict=True)]
+        n_pairs = [len(k) for k in numbers]
+        share = 1 / np.array(n_pairs, dtype=targets[0].dtype)
+        yield _Step(
+            _padded(items).to(index_device, non_blocking=True),
+            _padded(places).to(device, non_blocking=True),
+            _padded(targets).to(device, non_blocking=True),
+            _padded(weights).to(device, non_blocking=True),
+            torch.from_numpy(share).to(device, non_blocking=True),
+            [len(i) for i in items],
+            n_pairs,
+        )
+
+
+def _padded(parts):
+    """Stack arrays that differ in their last axis, with zeros behind the short ones."""
+    longest = max(part.shape[-1] for part in parts)
+    stacked = np.zeros((len(parts), *parts[0].shape[:-1], longest), parts[0].dtype)
+    for row, part in zip(stacked, parts, strict=True):
+        row[..., : part.shape[-1]] = part
+    return torch.from_numpy(stacked)
 
 
 class _Run:
-    """One epoch at a time, without a host synchronisation inside."""
+    """Some members trained at once, until the last has stopped."""
 
-    def __init__(self, items, network, optimizer, recipe, device):
-        self._items, self._network, self._optimizer = items, network, optimizer
-        self._recipe, self._device = recipe, device
-        self._loss = LOSSES[recipe.link]
+    def __init__(self, jobs, names, source, device):
+        self._jobs, self._source, self._device = jobs, source, device
+        self._loss = LOSSES[jobs[0].recipe.link]
+        generators = [
+            torch.Generator(device).manual_seed(job.rng.randint(2**31 - 1))
+            for job in jobs
+        ]
+        self._stack = Stack(
+            [job.state for job in jobs], generators, jobs[0].recipe, device
+        )
+        dtype = jobs[0].state.coefs[0].dtype
+        self._training = [_Pairs(job.comparisons, job.kept, dtype) for job in jobs]
+        self._validation = [_Pairs(job.comparisons, job.held, dtype) for job in jobs]
+        block = max(1, EVALUATION_BLOCK // len(jobs))
+        self._looks = [
+            plan(p.index, np.arange(len(p.index)), block) if len(p.index) else None
+            for p in self._validation
+        ]
+        self._monitors = [
+            Monitor(job.recipe, name) for job, name in zip(jobs, names, strict=True)
+        ]
+        self._best = {}
 
-    def load(self, comparisons, mask, dtype):
-        """Send pairs to where they are gathered; weights get mean 1."""
-        weight = comparisons.weight[mask]
-        return (
-            torch.from_numpy(comparisons.index[mask]).to(self._items.index_device),
-            torch.from_numpy(comparisons.target[mask].astype(dtype)).to(self._device),
-            torch.from_numpy((weight / weight.mean()).astype(dtype)).to(self._device),
+    def states(self):
+        """Train; gives the members' states."""
+        states = {}
+        # Members that still run, in the order of the stack.
+        members = list(range(len(self._jobs)))
+        for epoch in range(1, self._jobs[0].recipe.max_iter + 1):
+            losses = self._epoch(members)
+            going_on = []
+            for place, member in enumerate(members):
+                monitor = self._monitors[member]
+                loss, watched = float(losses[place]), None
+                if self._looks[member] is not None:
+                    watched = self._evaluate(place, member)
+                is_best, stops = monitor.update(epoch, loss, watched)
+                if is_best and watched is not None:
+                    self._best[member] = self._stack.snapshot(place)
+                if stops or epoch == self._jobs[member].recipe.max_iter:
+                    states[member] = self._finished(member, place)
+                else:
+                    going_on.append(place)
+            if not going_on:
+                break
+            if len(going_on) < len(members):
+                self._stack.keep(going_on)
+                members = [members[place] for place in going_on]
+        return [states[member] for member in range(len(self._jobs))]
+
+    def _finished(self, member, place):
+        monitor, job = self._monitors[member], self._jobs[member]
+        coefs, intercepts = self._best.get(member) or self._stack.snapshot(place)
+        device = str(coefs[0].device)
+        coefs, intercepts = unscaled(
+            [c.cpu().numpy() for c in coefs],
+            [b.cpu().numpy() for b in intercepts],
+            job.state,
+        )
+        n_steps, moments = self._stack.adam_state(place)
+        return TrainingState(
+            coefs,
+            intercepts,
+            job.state.shift,
+            job.state.scale,
+            device,
+            moments,
+            n_steps,
+            monitor.losses,
+            monitor.watched,
+            monitor.best_iter,
+            monitor.converged,
         )
 
-    def epoch(self, pairs, rng):
-        """Step through all pairs once, in random order; gives their mean loss."""
-        index, target, weight = pairs
-        n_pairs = len(index)
-        total = torch.zeros((), dtype=torch.float64, device=self._device)
-        order = torch.from_numpy(rng.permutation(n_pairs))
-        order_here = order.to(self._device)
-        order = order.to(index.device)
-        for start in range(0, n_pairs, self._recipe.batch_size):
-            batch = slice(start, start + self._recipe.batch_size)
-            rows, k = index[order[batch]].T.reshape(-1), order_here[batch]
-            loss = pair_loss(
-                self._network,
-                self._items,
-                rows,
-                target[k],
-                weight[k],
-                self._loss,
-                training=True,
-            )
-            self._optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            self._optimizer.step()
-            total += loss.detach() * len(k)
-        return total.item() / n_pairs
+    def _epoch(self, members):
+        """Step through every member's pairs once; gives their mean losses."""
+        jobs = [self._jobs[member] for member in members]
+        pairs = [self._training[member] for member in members]
+        epochs = [
+            plan(p.index, shuffle(job.groups[job.kept], size, job.rng), size)
+            for job, p in zip(jobs, pairs, strict=True)
+            for size in [job.recipe.batch_size]
+        ]
+        total = torch.zeros(len(jobs), dtype=torch.float64, device=self._device)
+        for step in _steps(pairs, epochs, self._source.index_device, self._device):
+            rewards, leaves = self._stack.try_out(self._gather(step), step.n_items)
+            losses = self._losses(rewards, step)
+            self._stack.step(leaves, losses * step.share)
+            total[: len(losses)] += losses.detach()
+        return total.cpu().numpy() / [len(p.index) for p in pairs]
 
     @torch.no_grad()
-    def evaluate(self, pairs):
-        """Mean loss of the pairs, without dropout."""
-        index, target, weight = pairs
+    def _evaluate(self, place, member):
+        """Mean loss of a member's validation pairs, without dropout."""
+        pairs = [self._validation[member]]
         total = torch.zeros((), dtype=torch.float64, device=self._device)
-        for start in range(0, len(index), EVALUATION_BLOCK):
-            block = slice(start, start + EVALUATION_BLOCK)
-            rows = index[block].T.reshape(-1)
-            loss = pair_loss(
-                self._network,
-                self._items,
-                rows,
-                target[block],
-                weight[block],
-                self._loss,
-            )
-            total += loss * len(target[block])
-        return total.item() / len(index)
+        for step in _steps(
+            pairs, [self._looks[member]], self._source.index_device, self._device
+        ):
+            rewards = self._stack.rewards(self._gather(step), slice(place, place + 1))
+            total += self._losses(rewards, step).sum()
+        return total.item() / len(pairs[0].index)
+
+    def _gather(self, step):
+        """Items of every member, (m, n_items, n_features)."""
+        x = self._source.gather(step.items.reshape(-1))
+        return x.view(*step.items.shape, -1)
+
+    def _losses(self, rewards, step):
+        """Sum the weighted losses of each member's pairs, shape (m,)."""
+        first, second = (rewards.gather(1, step.place[:, side]) for side in (0, 1))
+        return (step.weight * self._loss(first - second, step.target)).sum(dim=1)
 
 
 class Monitor:
-    """When to stop, and which weights to keep.
+    """When to stop, and which weights to keep."""
 
-    ``snapshot`` gives copies of the network's parameters on the device, weights
-    first, as `Network.snapshot` does.
-    """
-
-    def __init__(self, recipe, snapshot, *, keeps_best, name=""):
-        self._recipe, self._snapshot, self._keeps_best = recipe, snapshot, keeps_best
-        self._name = name
-        self._best, self._best_iter, self._best_weights = np.inf, 0, None
-        self._reference = np.inf
+    def __init__(self, recipe, name=""):
+        self._recipe, self._name = recipe, name
+        self.losses: list[float] = []
+        self.watched: list[float] = []
+        self.best_iter = 0
+        self.converged = False
+        self._best = self._reference = np.inf
         self._last_improvement = 0
-        self._losses: list[float] = []
-        self._watched: list[float] = []
-        self._converged = False
 
     def update(self, epoch, loss, watched):
-        """Take in an epoch; gives whether to stop."""
-        if not (np.isfinite(loss) and np.isfinite(watched)):
+        """Take in the training loss of an epoch, and the one watched or None.
+
+        Gives whether this is the epoch to keep so far, and whether to stop.
+        """
+        decisive = loss if watched is None else watched
+        if not (np.isfinite(loss) and np.isfinite(decisive)):
             raise ValueError(
                 f"The network diverged in epoch {epoch}: its loss is no longer "
                 "finite. Lower learning_rate_init, or look for outliers in X."
             )
-        self._losses.append(loss)
-        if self._keeps_best:
-            self._watched.append(watched)
+        self.losses.append(loss)
+        if watched is not None:
+            self.watched.append(watched)
         if self._recipe.verbose:
-            validation = f", validation {watched:.6f}" if self._keeps_best else ""
+            validation = "" if watched is None else f", validation {watched:.6f}"
             print(f"{self._name}Epoch {epoch}: loss {loss:.6f}{validation}")
-        if watched < self._best:
-            self._best, self._best_iter = watched, epoch
-            if self._keeps_best:
-                self._best_weights = self._snapshot()
-        if watched < self._reference - self._recipe.tol:
-            self._reference, self._last_improvement = watched, epoch
-        self._converged = (
-            epoch - self._last_improvement >= self._recipe.n_iter_no_change
-        )
-        return self._converged
-
-    def finish(self, state):
-        """Build the state in numpy, from the best weights where they were watched."""
-        kept = self._best_weights or self._snapshot()
-        weights = [w.cpu().numpy() for w in kept]
-        n_layers = len(state.coefs)
-        coefs, intercepts = _unscaled(
-            [w.T for w in weights[:n_layers]], weights[n_layers:], state
-        )
-        return TrainingState(
-            coefs,
-            intercepts,
-            state.shift,
-            state.scale,
-            str(kept[0].device),
-            loss_curve=self._losses,
-            validation_curve=self._watched,
-            best_iter=self._best_iter if self._keeps_best else len(self._losses),
-            converged=self._converged,
-        )
+        # Where nothing is held out the last weights stay.
+        is_best = watched is None or decisive < self._best
+        if is_best:
+            self._best, self.best_iter = decisive, epoch
+        if decisive < self._reference - self._recipe.tol:
+            self._reference, self._last_improvement = decisive, epoch
+        self.converged = epoch - self._last_improvement >= self._recipe.n_iter_no_change
+        return is_best, self.converged
 
 
-def start(comparisons, kept, recipe, rng, max_pairs=8192):
+def start(comparisons, kept, recipe, rng):
     """Draw a new network for items scaled by those of the kept pairs."""
     items = comparisons.items
     dtype = compute_dtype(items)
     pairs = np.flatnonzero(kept)
-    if len(pairs) > max_pairs:
-        pairs = rng.choice(pairs, max_pairs, replace=False)
+    if len(pairs) > SCALING_PAIRS:
+        pairs = rng.choice(pairs, SCALING_PAIRS, replace=False)
     rows = rows_as(items[comparisons.index[pairs].ravel()], np.float64)
     largest = np.abs(rows).max()
     largest = largest if largest > 0 else 1.0
@@ -353,45 +370,5 @@ def start(comparisons, kept, recipe, rng, max_pairs=8192):
     sizes = (items.shape[1], *recipe.hidden_layer_sizes)
     coefs, intercepts = initial_weights(sizes, recipe.activation, dtype, rng)
     state = TrainingState(coefs, intercepts, shift, scale)
-    state.coefs, state.intercepts = _unscaled(coefs, intercepts, state)
+    state.coefs, state.intercepts = unscaled(coefs, intercepts, state)
     return state
-
-
-def _unscaled(coefs, intercepts, state):
-    """Fold the scaling into the first layer; a linear reward drops its constant."""
-    first = coefs[0] / state.scale[:, np.newaxis]
-    coefs = [np.ascontiguousarray(c) for c in (first, *coefs[1:])]
-    if intercepts:
-        intercepts = [intercepts[0] - state.shift @ first, *intercepts[1:]]
-    return coefs, intercepts
-
-
-def _scaled(state):
-    """Undo `_unscaled`."""
-    coefs = [state.coefs[0] * state.scale[:, np.newaxis], *state.coefs[1:]]
-    intercepts = list(state.intercepts)
-    if intercepts:
-        intercepts[0] = intercepts[0] + state.shift @ state.coefs[0]
-    return coefs, intercepts
-
-
-def _make_optimizer(network, recipe, state):
-    optimizer = torch.optim.Adam(
-        [
-            {"params": network.coefs, "weight_decay": recipe.alpha},
-            {"params": network.intercepts, "weight_decay": 0.0},
-        ],
-        lr=recipe.learning_rate,
-        fused=True,
-    )
-    for p, (average, square) in zip(network.parameters(), state.moments, strict=False):
-        optimizer.state[p] = {
-            "step": torch.tensor(float(state.n_steps), device=p.device),
-            "exp_avg": torch.tensor(average, device=p.device),
-            "exp_avg_sq": torch.tensor(square, device=p.device),
-        }
-    return optimizer
-
-
-def _torch_dtype(dtype):
-    return torch.from_numpy(np.empty(0, dtype=dtype)).dtype

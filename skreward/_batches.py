@@ -1,0 +1,80 @@
+"""Batches of pairs, and the items that each batch needs.
+
+A reward is computed once for every distinct item of a batch, so a batch costs as many
+forward passes as it has items, not two a pair. To make that few, pairs of one group,
+such as a prompt, stay together in *clumps*: what Ouyang et al. ("Training language
+models to follow instructions with human feedback", 2022) do with all comparisons of a
+prompt.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+# Batches of fewer clumps would be too alike inside, and too different from each other.
+CLUMPS_A_BATCH = 8
+
+
+class Epoch(NamedTuple):
+    """All pairs in batches of ``batch_size``, the last one smaller.
+
+    Attributes
+    ----------
+    order : array of shape (n_pairs,)
+        The pairs, batch after batch.
+    place : array of shape (n_pairs, 2)
+        Where the items of these pairs are among the items of their batch.
+    items : array of shape (sum of the batches' distinct items,)
+        The distinct items of every batch, in the order in which its pairs name them.
+    starts : array of shape (n_batches + 1,)
+        Where the items of each batch begin, and end.
+    batch_size : int
+    """
+
+    order: np.ndarray
+    place: np.ndarray
+    items: np.ndarray
+    starts: np.ndarray
+    batch_size: int
+
+    def __len__(self):
+        return len(self.starts) - 1
+
+    def pairs(self, batch):
+        """Positions in ``order`` of a batch."""
+        return slice(batch * self.batch_size, (batch + 1) * self.batch_size)
+
+    def items_of(self, batch):
+        """The distinct items of a batch."""
+        return self.items[self.starts[batch] : self.starts[batch + 1]]
+
+
+def shuffle(groups, batch_size, rng):
+    """Put pairs in random order, clump by clump.
+
+    ``groups`` numbers the group of every pair from 0. A clump is a random part of one
+    group, of at most an eighth of a batch; clumps come in random order.
+    """
+    order = rng.permutation(len(groups))
+    order = order[np.argsort(groups[order], kind="stable")]
+    sizes = np.bincount(groups)
+    rank = np.arange(len(order)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    clump = np.cumsum(rank % max(1, batch_size // CLUMPS_A_BATCH) == 0) - 1
+    number = rng.permutation(clump[-1] + 1)
+    return order[np.argsort(number[clump], kind="stable")]
+
+
+def plan(index, order, batch_size):
+    """Find the distinct items of every batch; gives an `Epoch`."""
+    n_items = int(index.max()) + 1
+    batch = np.arange(len(order)) // batch_size
+    keys = (batch[:, np.newaxis] * n_items + index[order]).ravel()
+    distinct, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    # By first appearance, so that numbering the items otherwise changes no sum.
+    appearance = np.argsort(first)
+    rank = np.empty_like(appearance)
+    rank[appearance] = np.arange(len(appearance))
+    distinct = distinct[appearance]
+    starts = np.searchsorted(distinct // n_items, np.arange(batch[-1] + 2))
+    place = rank[inverse].reshape(-1, 2) - starts[batch][:, np.newaxis]
+    return Epoch(order, place, distinct % n_items, starts, batch_size)

@@ -1,0 +1,158 @@
+"""Reward networks of one shape, stacked, and Adam over them.
+
+Conventions: M members share the shapes of their layers and nothing else. Parameters
+have shape ``(M, n_in, n_out)``, intercepts ``(M, 1, n_out)``; member m sees the items
+centred and scaled by its own ``shift`` and ``scale``, so that a step means the same
+for embeddings of any scale. One network is a stack of one.
+"""
+
+import numpy as np
+import torch
+
+ACTIVATIONS = {
+    "relu": torch.relu,
+    "tanh": torch.tanh,
+    "logistic": torch.sigmoid,
+    "identity": lambda h: h,
+}
+BETAS = 0.9, 0.999
+EPSILON = 1e-8
+
+
+class Stack:
+    """The members' parameters, what Adam remembers of them, and their rewards."""
+
+    def __init__(self, states, generators, recipe, device):
+        layers = [scaled(state) for state in states]
+
+        def stacked(arrays):
+            return torch.from_numpy(np.stack(arrays)).to(device)
+
+        self._parameters = [
+            stacked([coefs[k] for coefs, _ in layers]) for k in range(len(layers[0][0]))
+        ]
+        self._n_coefs = len(self._parameters)
+        self._parameters += [
+            stacked([intercepts[k] for _, intercepts in layers]).unsqueeze(1)
+            for k in range(len(layers[0][1]))
+        ]
+        self._shift = stacked([state.shift for state in states]).unsqueeze(1)
+        self._inverse_scale = stacked([1 / s.scale for s in states]).unsqueeze(1)
+        self._averages, self._squares = self._first_moments(states, stacked)
+        self._n_steps = stacked([np.float64(s.n_steps) for s in states])
+        self._generators = generators
+        self._recipe = recipe
+        self._activation = ACTIVATIONS[recipe.activation]
+
+    def _first_moments(self, states, stacked):
+        if not states[0].moments:
+            zeros = [torch.zeros_like(p) for p in self._parameters]
+            return zeros, [torch.zeros_like(p) for p in self._parameters]
+        return (
+            [
+                stacked([state.moments[k][which] for state in states]).view_as(p)
+                for k, p in enumerate(self._parameters)
+            ]
+            for which in (0, 1)
+        )
+
+    def rewards(self, x, members, parameters=None, n_rows=None):
+        """Rewards of items, (m, n, n_features) to (m, n), by a slice of m members.
+
+        ``parameters`` replace those of the members. ``n_rows``, how many of the rows
+        of each member are no padding, asks for dropout.
+        """
+        if parameters is None:
+            parameters = [p[members] for p in self._parameters]
+        coefs, intercepts = parameters[: self._n_coefs], parameters[self._n_coefs :]
+        hidden = (x - self._shift[members]).mul_(self._inverse_scale[members])
+        with torch.autocast(
+            x.device.type, torch.bfloat16, enabled=self._recipe.bfloat16
+        ):
+            for coef, intercept in zip(coefs[:-1], intercepts, strict=True):
+                hidden = self._activation(torch.baddbmm(intercept, hidden, coef))
+                if n_rows is not None and self._recipe.dropout:
+                    hidden = self._drop(hidden, n_rows)
+        # Margins are small beside rewards: the last sum is not rounded to bfloat16.
+        return torch.bmm(hidden.to(x.dtype), coefs[-1]).squeeze(2)
+
+    def _drop(self, hidden, n_rows):
+        share = 1 - self._recipe.dropout
+        kept = torch.zeros_like(hidden)
+        for member, n in enumerate(n_rows):
+            # As many numbers as the member would draw alone.
+            kept[member, :n].bernoulli_(share, generator=self._generators[member])
+        return hidden * kept / share
+
+    def try_out(self, x, n_rows):
+        """Rewards by the first ``len(x)`` members, for `step` to follow.
+
+        Gives also the parameters that they depend on.
+        """
+        members = slice(0, len(x))
+        leaves = [p[members].detach().requires_grad_() for p in self._parameters]
+        return self.rewards(x, members, leaves, n_rows), leaves
+
+    def step(self, leaves, losses):
+        """Take a step of Adam down the losses, one a member, (m,).
+
+        ``leaves`` are those of `try_out`; a member's loss depends on its own alone.
+        """
+        gradients = torch.autograd.grad(losses.sum(), leaves)
+        self._adam(slice(0, len(losses)), gradients)
+
+    @torch.no_grad()
+    def _adam(self, members, gradients):
+        n_steps = self._n_steps[members].add_(1).view(-1, 1, 1)
+        first, second = (1 - beta**n_steps for beta in BETAS)
+        # Rearranged so that nothing but the squares is gone through twice.
+        size = -self._recipe.learning_rate * second.sqrt() / first
+        epsilon = EPSILON * second.sqrt()
+        for k, gradient in enumerate(gradients):
+            values = self._parameters[k][members]
+            average, square = self._averages[k][members], self._squares[k][members]
+            if k < self._n_coefs:
+                gradient = gradient.add_(values, alpha=self._recipe.alpha)
+            average.lerp_(gradient, 1 - BETAS[0])
+            square.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
+            step = square.sqrt().add_(epsilon.to(square.dtype))
+            values.add_(torch.div(average, step, out=step).mul_(size.to(step.dtype)))
+
+    def snapshot(self, member):
+        """Copy a member's weights and intercepts, on the device."""
+        copies = [p[member].detach().clone() for p in self._parameters]
+        return copies[: self._n_coefs], [b[0] for b in copies[self._n_coefs :]]
+
+    def adam_state(self, member):
+        """Give how many steps a member took, and its moments, in numpy."""
+        moments = [
+            (average[member].cpu().numpy(), square[member].cpu().numpy())
+            for average, square in zip(self._averages, self._squares, strict=True)
+        ]
+        return int(self._n_steps[member]), moments
+
+    def keep(self, members):
+        """Drop all other members."""
+        for name in ("_parameters", "_averages", "_squares"):
+            setattr(self, name, [p[members] for p in getattr(self, name)])
+        for name in ("_shift", "_inverse_scale", "_n_steps"):
+            setattr(self, name, getattr(self, name)[members])
+        self._generators = [self._generators[member] for member in members]
+
+
+def unscaled(coefs, intercepts, state):
+    """Fold the scaling into the first layer; a linear reward drops its constant."""
+    first = coefs[0] / state.scale[:, np.newaxis]
+    coefs = [np.ascontiguousarray(c) for c in (first, *coefs[1:])]
+    if intercepts:
+        intercepts = [intercepts[0] - state.shift @ first, *intercepts[1:]]
+    return coefs, intercepts
+
+
+def scaled(state):
+    """Undo `unscaled`."""
+    coefs = [state.coefs[0] * state.scale[:, np.newaxis], *state.coefs[1:]]
+    intercepts = list(state.intercepts)
+    if intercepts:
+        intercepts[0] = intercepts[0] + state.shift @ state.coefs[0]
+    return coefs, intercepts
