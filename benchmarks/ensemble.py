@@ -17,6 +17,7 @@ import os
 import time
 import warnings
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -115,7 +116,34 @@ def batched(task, items, members, epochs, seed, *, bootstrap):
         return model.fit(pairs, task.y).predict(items)
 
 
+class Outcome(NamedTuple):
+    """Fastest seconds of a run, and its order consistency on unseen prompts."""
+
+    seconds: float
+    score: float
+
+
+def compare(task, members, epochs, repeats, seed=0):
+    """Take turns; gives the outcome of ("loop" or "batched", with bootstraps)."""
+    items = np.ascontiguousarray(task.pairs.embeddings, dtype=np.float32)
+    found = {}
+    for _ in range(repeats):
+        for bootstrap in (False, True):
+            for run in (loop, batched):
+                started = time.perf_counter()
+                reward = run(task, items, members, epochs, seed, bootstrap=bootstrap)
+                seconds = time.perf_counter() - started
+                key = run.__name__, bootstrap
+                if key in found:
+                    seconds = min(seconds, found[key].seconds)
+                margin = reward[task.unseen[:, 0]] - reward[task.unseen[:, 1]]
+                score = order_consistency_score(task.golden, margin)
+                found[key] = Outcome(seconds, score)
+    return found
+
+
 def main():
+    """Print times, scores and ratios."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--members", type=int, default=20)
     parser.add_argument("--epochs", type=int, default=3)
@@ -124,37 +152,21 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     task, source = load(args.pairs, args.seed)
-    items = np.ascontiguousarray(task.pairs.embeddings, dtype=np.float32)
+    found = compare(task, args.members, args.epochs, args.repeats, args.seed)
     print(
-        f"{source}: {len(task.y):,} pairs, {items.shape[0]:,} items x "
-        f"{items.shape[1]}, {args.members} members of {SIZES}, {args.epochs} epochs, "
-        f"{torch.get_num_threads()} threads, float32"
+        f"{source}: {task.pairs!r}, {args.members} members of {SIZES}, "
+        f"{args.epochs} epochs, {torch.get_num_threads()} threads, float32"
     )
-    seconds, scores = {}, {}
-    for _ in range(args.repeats):
-        for bootstrap in (False, True):
-            for run in (loop, batched):
-                started = time.perf_counter()
-                reward = run(
-                    task, items, args.members, args.epochs, args.seed,
-                    bootstrap=bootstrap,
-                )  # fmt: skip
-                took = time.perf_counter() - started
-                key = run.__name__, bootstrap
-                seconds[key] = min(took, seconds.get(key, np.inf))
-                margin = reward[task.unseen[:, 0]] - reward[task.unseen[:, 1]]
-                scores[key] = order_consistency_score(task.golden, margin)
     print(f"{'':24}{'seconds':>9}{'an epoch':>10}{'order consistency':>19}")
-    for (name, bootstrap), took in seconds.items():
+    for (name, bootstrap), (seconds, score) in found.items():
         label = f"{name}, {'bootstrap' if bootstrap else 'all pairs'}"
-        score = scores[name, bootstrap]
-        print(f"{label:24}{took:9.2f}{took / args.epochs:10.2f}{score:19.4f}")
-    whole = seconds["loop", False]
+        print(f"{label:24}{seconds:9.2f}{seconds / args.epochs:10.2f}{score:19.4f}")
     for bootstrap in (False, True):
-        like = seconds["loop", bootstrap] / seconds["batched", bootstrap]
+        like = found["loop", bootstrap].seconds / found["batched", bootstrap].seconds
         what = "bootstrap" if bootstrap else "all pairs"
         print(f"{what}: {like:.2f}x the speed of the same loop")
-    print(f"RewardEnsemble: {whole / seconds['batched', True]:.2f}x the plain loop")
+    whole = found["loop", False].seconds / found["batched", True].seconds
+    print(f"RewardEnsemble: {whole:.2f}x the plain loop")
 
 
 if __name__ == "__main__":

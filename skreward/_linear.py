@@ -17,6 +17,7 @@ import scipy.sparse as sp
 from scipy.linalg import LinAlgError, cholesky, solve_triangular
 from scipy.optimize import minimize
 
+from skreward import _half
 from skreward._validation import compute_dtype, rows_as
 
 # A Cholesky factor of the curvature costs d^3 / 3; beyond, only its diagonal.
@@ -29,7 +30,8 @@ MIN_CURVATURE_PAIRS = 8192
 FROZEN = 1e100
 # float16 that takes no more than this in float32 is converted once.
 CONVERTED_BYTES = 1 << 28
-BLOCK_BYTES = 1 << 25
+# A block stays in the processor's cache between its conversion and its product.
+BLOCK_BYTES = 1 << 20
 
 
 class LinearSolution(NamedTuple):
@@ -57,21 +59,24 @@ class ItemMatrix:
         ):
             items = items.astype(self.dtype)
         self._items = items
-        if items.dtype == self.dtype:
-            self._step = max(1, self.shape[0])
-        else:
-            row_bytes = max(1, self.shape[1] * self.dtype.itemsize)
-            self._step = max(1, BLOCK_BYTES // row_bytes)
 
     def _blocks(self):
-        for start in range(0, self.shape[0], self._step):
-            rows = slice(start, start + self._step)
-            yield rows, self._items[rows].astype(self.dtype, copy=False)
+        row_bytes = max(1, self.shape[1] * self.dtype.itemsize)
+        step = max(1, BLOCK_BYTES // row_bytes)
+        converted = np.empty((step, self.shape[1]), dtype=self.dtype)
+        for start in range(0, self.shape[0], step):
+            part = self._items[start : start + step]
+            rows = slice(start, start + len(part))
+            yield rows, _half.to_float32(part, out=converted[: len(part)])
+
+    @property
+    def _is_converted(self):
+        return self._items.dtype == self.dtype
 
     def rewards(self, coef):
         """Items @ coef, shape (n_items,)."""
         coef = coef.astype(self.dtype)
-        if self._step >= self.shape[0]:
+        if self._is_converted:
             return self._items @ coef
         rewards = np.empty(self.shape[0], dtype=self.dtype)
         for rows, block in self._blocks():
@@ -81,7 +86,7 @@ class ItemMatrix:
     def gradient(self, item_gradient):
         """Items.T @ item_gradient, shape (n_features,)."""
         item_gradient = item_gradient.astype(self.dtype)
-        if self._step >= self.shape[0]:
+        if self._is_converted:
             return self._items.T @ item_gradient
         gradient = np.zeros(self.shape[1], dtype=self.dtype)
         for rows, block in self._blocks():
@@ -100,142 +105,172 @@ class ItemMatrix:
         return (self._items[:, features] == self._items[0, features]).all(axis=0)
 
 
-def solve_linear(
-    items, comparisons, objective, *, alpha, max_iter, tol, coef_init=None
-):
-    """Minimise F with L-BFGS, preconditioned by the curvature at the start.
+class LinearProblem:
+    """F for one set of comparisons, solved for one alpha or for many.
 
     Parameters
     ----------
     items : ItemMatrix, or another with its methods
     comparisons : Comparisons
     objective : Objective
-    alpha : float
-    max_iter : int
-    tol : float
-        Stop when the preconditioned gradient has fallen to ``tol`` times its norm
-        at w = 0: a measure that no scale of features or weights changes.
-    coef_init : array of shape (n_features,), default=None
-        Start; zero by default.
-
-    Returns
-    -------
-    solution : LinearSolution
     """
-    index, target = comparisons.index, comparisons.target
-    weight = comparisons.weight / comparisons.weight.sum()
-    n_items, n_features = items.shape
-    first, second = index[:, 0], index[:, 1]
-    precision = np.finfo(items.dtype).eps
 
-    def loss_gradient(coef):
-        rewards = items.rewards(coef).astype(np.float64)
-        margin = rewards[first] - rewards[second]
-        slope = weight * objective.gradient(margin, target)
-        item_gradient = np.bincount(first, slope, n_items)
-        item_gradient -= np.bincount(second, slope, n_items)
-        gradient = items.gradient(item_gradient) + alpha * coef
-        loss = weight @ objective.value(margin, target) + alpha / 2 * coef @ coef
-        return loss, gradient, margin
+    def __init__(self, items, comparisons, objective):
+        self._items, self._objective = items, objective
+        self._index, self._target = comparisons.index, comparisons.target
+        self._first, self._second = np.ascontiguousarray(comparisons.index.T)
+        self._weight = comparisons.weight / comparisons.weight.sum()
+        self._precision = np.finfo(items.dtype).eps
+        still = np.zeros(len(self._index))
+        self._first_gradient = self._back(self._objective.gradient(still, self._target))
+        self._curvature = self._curvature_at(still)
 
-    def scaling_at(margin):
-        curvature = weight * objective.hessian(margin, target)
-        return make_preconditioner(items, index, curvature, alpha)
+    def solve(self, alpha, *, max_iter, tol, coef_init=None):
+        """Minimise F with L-BFGS, preconditioned by the curvature at w = 0.
 
-    zero = np.zeros(n_features)
-    start = zero if coef_init is None else coef_init.astype(np.float64)
-    _, gradient, margin = loss_gradient(zero)
-    if coef_init is not None:
-        margin = loss_gradient(start)[2]
-    scaling = scaling_at(margin)
-    reference = np.linalg.norm(scaling.gradient(gradient))
+        Parameters
+        ----------
+        alpha : float
+        max_iter : int
+        tol : float
+            Stop when the preconditioned gradient has fallen to ``tol`` times its norm
+            at w = 0: a measure that no scale of features or weights changes.
+        coef_init : array of shape (n_features,), default=None
+            Start; zero by default.
 
-    def in_scaled(scaled):
-        loss, gradient, _ = loss_gradient(scaling.coef(scaled))
-        return loss, scaling.gradient(gradient)
+        Returns
+        -------
+        solution : LinearSolution
+        """
+        n_features = self._items.shape[1]
+        start = np.zeros(n_features) if coef_init is None else coef_init
+        scaling = self._curvature.preconditioner(alpha)
+        reference = np.linalg.norm(scaling.gradient(self._first_gradient))
 
-    result = minimize(
-        in_scaled,
-        scaling.scaled(start),
-        jac=True,
-        method="L-BFGS-B",
-        options={
-            "maxiter": max_iter,
-            "maxfun": 20 * max_iter + 20,
-            "maxcor": 20,
-            "gtol": tol * reference / np.sqrt(n_features),
-            # The rounding of float32 rewards averages out over pairs in the loss.
-            "ftol": max(4 * np.finfo(np.float64).eps, 1e-3 * precision),
-        },
-    )
-    reduction = float(np.linalg.norm(result.jac) / reference) if reference else 0.0
-    # Status 2 is a line search that finds nothing better. Where half the squared
-    # gradient, what a Newton step would gain, is lost in the rounding of the loss, or
-    # the gradient in that of the products, this is the floor and no failure.
-    gain = np.square(result.jac).sum() / 2
-    is_at_floor = result.status == 2 and (
-        reduction <= max(tol, np.sqrt(precision)) or gain <= precision * result.fun
-    )
-    converged = result.status == 0 or is_at_floor
-    coef, loss = scaling.coef(result.x), float(result.fun)
-    if converged and len(index) <= MIN_CURVATURE_PAIRS:
-        coef, loss = _polish(coef, loss_gradient, scaling_at)
-    return LinearSolution(coef, loss, int(result.nit), converged, reduction)
+        def in_scaled(scaled):
+            loss, gradient, _ = self._loss_gradient(scaling.coef(scaled), alpha)
+            return loss, scaling.gradient(gradient)
+
+        result = minimize(
+            in_scaled,
+            scaling.scaled(start.astype(np.float64)),
+            jac=True,
+            method="L-BFGS-B",
+            options={
+                "maxiter": max_iter,
+                "maxfun": 20 * max_iter + 20,
+                "maxcor": 20,
+                "gtol": tol * reference / np.sqrt(n_features),
+                # The rounding of float32 rewards averages out over pairs in the loss.
+                "ftol": max(4 * np.finfo(np.float64).eps, 1e-3 * self._precision),
+            },
+        )
+        reduction = float(np.linalg.norm(result.jac) / reference) if reference else 0.0
+        # Status 2 is a line search that finds nothing better. Where half the squared
+        # gradient, what a Newton step would gain, is lost in the rounding of the loss,
+        # or the gradient in that of the products, this is the floor and no failure.
+        gain = np.square(result.jac).sum() / 2
+        is_at_floor = result.status == 2 and (
+            reduction <= max(tol, np.sqrt(self._precision))
+            or gain <= self._precision * result.fun
+        )
+        converged = result.status == 0 or is_at_floor
+        coef, loss = scaling.coef(result.x), float(result.fun)
+        if converged and len(self._index) <= MIN_CURVATURE_PAIRS:
+            coef, loss = self._polish(coef, alpha)
+        return LinearSolution(coef, loss, int(result.nit), converged, reduction)
+
+    def _loss_gradient(self, coef, alpha):
+        rewards = self._items.rewards(coef).astype(np.float64)
+        margin = rewards[self._first] - rewards[self._second]
+        value, slope = self._objective.value_gradient(margin, self._target)
+        loss = self._weight @ value + alpha / 2 * coef @ coef
+        return loss, self._back(slope) + alpha * coef, margin
+
+    def _back(self, slope):
+        """Take slopes of the pairs' losses back to the coefficients."""
+        n_items = self._items.shape[0]
+        slope = self._weight * slope
+        item_gradient = np.bincount(self._first, slope, n_items)
+        item_gradient -= np.bincount(self._second, slope, n_items)
+        return self._items.gradient(item_gradient).astype(np.float64)
+
+    def _curvature_at(self, margin):
+        of_pairs = self._weight * self._objective.hessian(margin, self._target)
+        return Curvature(self._items, self._index, of_pairs)
+
+    def _polish(self, coef, alpha, max_steps=5):
+        """Take Newton steps while they at least halve the gradient.
+
+        L-BFGS compares values of the loss, which resolve the optimum to the root of
+        their rounding; a gradient resolves it to the rounding. Where the curvature is
+        that of all pairs this costs next to nothing.
+        """
+        loss, gradient, margin = self._loss_gradient(coef, alpha)
+        for _ in range(max_steps):
+            scaling = self._curvature_at(margin).preconditioner(alpha)
+            scaled = scaling.gradient(gradient)
+            candidate = coef - scaling.coef(scaled)
+            next_loss, next_gradient, margin = self._loss_gradient(candidate, alpha)
+            size = np.linalg.norm(scaling.gradient(next_gradient))
+            if not size < np.linalg.norm(scaled) / 2:
+                break
+            coef, loss, gradient = candidate, next_loss, next_gradient
+        return coef, float(loss)
 
 
-def _polish(coef, loss_gradient, scaling_at, max_steps=5):
-    """Take Newton steps while they at least halve the gradient.
-
-    L-BFGS compares values of the loss, which resolve the optimum to the root of
-    their rounding; a gradient resolves it to the rounding. Where the curvature is
-    that of all pairs this costs next to nothing.
-    """
-    loss, gradient, margin = loss_gradient(coef)
-    for _ in range(max_steps):
-        scaling = scaling_at(margin)
-        scaled = scaling.gradient(gradient)
-        candidate = coef - scaling.coef(scaled)
-        next_loss, next_gradient, margin = loss_gradient(candidate)
-        size = np.linalg.norm(scaling.gradient(next_gradient))
-        if not size < np.linalg.norm(scaled) / 2:
-            break
-        coef, loss, gradient = candidate, next_loss, next_gradient
-    return coef, float(loss)
-
-
-def make_preconditioner(items, index, curvature, alpha):
-    """Factor the curvature sum_k c_k z_k z_k' + alpha I, z_k the differences.
+class Curvature:
+    """Curvature of the mean loss, sum_k c_k z_k z_k', z_k the differences.
 
     Estimated on a deterministic subset of the pairs where there are many.
     """
-    n_pairs, n_features = len(index), items.shape[1]
-    n_kept = max(MIN_CURVATURE_PAIRS, CURVATURE_PAIRS_PER_FEATURE * n_features)
-    if n_kept < n_pairs:
-        kept = np.random.default_rng(0).choice(n_pairs, n_kept, replace=False)
-        kept.sort()
-        curvature = curvature[kept] * (curvature.sum() / curvature[kept].sum())
-        index = index[kept]
-    z = items.differences(index)
-    largest = abs(z).max(axis=0)
-    largest = largest.toarray().ravel() if sp.issparse(largest) else largest
-    still = np.flatnonzero(largest == 0)
-    largest = np.where(largest > 0, largest, 1).astype(np.float64)
-    # The gradient of a constant feature is nothing but rounding: it stays where it is.
-    largest[still[items.is_constant(still)]] = FROZEN
-    # In units of each feature's largest difference nothing over- or underflows.
-    with np.errstate(over="ignore", divide="ignore"):
-        ridge = np.minimum(alpha / largest / largest, 1e200)
-    if n_features > MAX_FACTORED_FEATURES:
-        diagonal = _weighted_square_sum(z, curvature, largest) + ridge
-        return _Diagonal(largest * np.sqrt(diagonal + _tiny(diagonal)))
-    scaled = _scale(z, np.sqrt(curvature), 1 / largest)
-    gram = scaled.T @ scaled
-    gram = (gram.toarray() if sp.issparse(gram) else gram).astype(np.float64)
-    diagonal = gram.diagonal() + ridge
-    scale = np.sqrt(diagonal + _tiny(diagonal))
-    gram /= scale
-    gram /= scale[:, np.newaxis]
-    return _Factor(gram, largest * scale, items.dtype)
+
+    def __init__(self, items, index, curvature):
+        n_pairs, n_features = len(index), items.shape[1]
+        n_kept = max(MIN_CURVATURE_PAIRS, CURVATURE_PAIRS_PER_FEATURE * n_features)
+        if n_kept < n_pairs:
+            kept = np.random.default_rng(0).choice(n_pairs, n_kept, replace=False)
+            kept.sort()
+            curvature = curvature[kept] * (curvature.sum() / curvature[kept].sum())
+            index = index[kept]
+        z = items.differences(index)
+        largest = _largest(z)
+        still = np.flatnonzero(largest == 0)
+        largest[still] = 1.0
+        # The gradient of a constant feature is nothing but rounding: it stays where
+        # it is.
+        largest[still[items.is_constant(still)]] = FROZEN
+        # In units of each feature's largest difference nothing over- or underflows.
+        self._unit = largest
+        self._dtype = items.dtype
+        self._is_factored = n_features <= MAX_FACTORED_FEATURES
+        if self._is_factored:
+            scaled = _scale(z, np.sqrt(curvature), 1 / largest)
+            gram = scaled.T @ scaled
+            gram = gram.toarray() if sp.issparse(gram) else gram
+            self._gram = gram.astype(np.float64)
+            self._diagonal = self._gram.diagonal().copy()
+        else:
+            self._diagonal = _weighted_square_sum(z, curvature, largest)
+
+    def preconditioner(self, alpha):
+        """Factor the curvature plus alpha I, or scale by its diagonal."""
+        with np.errstate(over="ignore", divide="ignore"):
+            ridge = np.minimum(alpha / self._unit / self._unit, 1e200)
+        diagonal = self._diagonal + ridge
+        scale = np.sqrt(diagonal + _tiny(diagonal))
+        if not self._is_factored:
+            return _Diagonal(self._unit * scale)
+        correlation = self._gram / scale
+        correlation /= scale[:, np.newaxis]
+        return _Factor(correlation, self._unit * scale, self._dtype)
+
+
+def _largest(z):
+    """Find the largest size in every column, in float64."""
+    if sp.issparse(z):
+        return abs(z).max(axis=0).toarray().ravel().astype(np.float64)
+    return np.maximum(z.max(axis=0), -z.min(axis=0)).astype(np.float64)
 
 
 def _scale(z, of_rows, of_columns):

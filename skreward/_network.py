@@ -12,6 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.special import expit
 
+from skreward import _half
 from skreward._validation import compute_dtype
 
 BLOCK_BYTES = 1 << 25
@@ -34,7 +35,8 @@ def forward(items, coefs, intercepts, activation):
     rewards = np.empty(items.shape[0], dtype=dtype)
     for start in range(0, items.shape[0], step):
         hidden = items[start : start + step]
-        hidden = hidden if sp.issparse(hidden) else hidden.astype(dtype, copy=False)
+        if hidden.dtype == np.float16 and not sp.issparse(hidden):
+            hidden = _half.to_float32(hidden)
         for coef, intercept in zip(coefs[:-1], intercepts, strict=True):
             hidden = ACTIVATIONS[activation](hidden @ coef + intercept)
         rewards[start : start + step] = (hidden @ coefs[-1]).ravel()

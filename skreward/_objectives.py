@@ -37,6 +37,10 @@ class Objective(ABC):
             1 - target, self.log_probability(-margin)
         )
 
+    def value_gradient(self, margin, target):
+        """Give the value and its derivative, for little more than one of them."""
+        return self.value(margin, target), self.gradient(margin, target)
+
 
 class BradleyTerry(Objective):
     """Logistic link: F(m) = 1 / (1 + exp(-m))."""
@@ -49,9 +53,23 @@ class BradleyTerry(Objective):
         """Log sigma(m)."""
         return log_expit(margin)
 
+    def value(self, margin, target):
+        """Compute log(1 + exp(-m)) + (1 - t) m, from the side of the larger target."""
+        return self.value_gradient(margin, target)[0]
+
     def gradient(self, margin, target):
         """Compute sigma(m) - t."""
         return expit(margin) - target
+
+    def value_gradient(self, margin, target):
+        """Give both from one exponential."""
+        first_leads = target >= 0.5
+        lead = np.where(first_leads, margin, -margin)
+        doubt = np.where(first_leads, 1 - target, target)
+        decay = np.exp(-np.abs(lead))
+        value = np.log1p(decay) - np.minimum(lead, 0) + doubt * lead
+        falls_short = np.where(lead < 0, 1.0, decay) / (1 + decay) - doubt
+        return value, np.where(first_leads, -falls_short, falls_short)
 
     def hessian(self, margin, target):
         """Compute sigma(m) sigma(-m)."""

@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from sklearn import get_config
 from sklearn.utils import assert_all_finite, check_random_state, column_or_1d
 from sklearn.utils.random import sample_without_replacement
 from sklearn.utils.validation import validate_data
 
+from skreward import _half
 from skreward._compat import check_sample_weight
 from skreward._text import is_text_pairs, read_texts
 from skreward._text_items import TextPairs
@@ -98,14 +100,21 @@ def dense_pairs(X):
 
 def check_items(estimator, items, *, reset, **check_params):
     """Validate the item view; sets or compares ``n_features_in_``."""
-    return validate_data(
+    is_half = isinstance(items, np.ndarray) and items.dtype == np.float16
+    items = validate_data(
         estimator,
         items,
         reset=reset,
         accept_sparse="csr",
         dtype=FLOAT_DTYPES,
+        ensure_all_finite=not is_half,
         **check_params,
     )
+    if is_half and not (get_config()["assume_finite"] or _half.is_finite(items)):
+        assert_all_finite(
+            items, estimator_name=type(estimator).__name__, input_name="X"
+        )
+    return items
 
 
 def check_comparisons(

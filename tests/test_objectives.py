@@ -37,6 +37,18 @@ def test_value_is_the_negative_log_likelihood(link, cdf):
 
 
 @pytest.mark.parametrize("link", LINKS)
+def test_value_and_gradient_at_once_are_those_one_by_one(link):
+    rng = np.random.default_rng(0)
+    margin = np.concatenate([rng.normal(scale=s, size=99) for s in (1e-3, 1, 30, 1e3)])
+    target = rng.choice([0.0, 0.3, 0.5, 0.9, 1.0], margin.size)
+    objective = OBJECTIVES[link]
+    value, gradient = objective.value_gradient(margin, target)
+    plain = super(type(objective), objective).value(margin, target)
+    assert_allclose(value, plain, rtol=1e-12)
+    assert_allclose(gradient, objective.gradient(margin, target), 1e-12, 1e-15)
+
+
+@pytest.mark.parametrize("link", LINKS)
 def test_extreme_margins_stay_finite(link):
     margin = np.array([-1e150, -1e8, -1e3, -40.0, 0.0, 40.0, 1e3, 1e8, 1e150])
     objective = OBJECTIVES[link]

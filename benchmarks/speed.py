@@ -1,0 +1,349 @@
+"""Speed and memory beside what one would pick instead: ratios inside one run.
+
+    python -m benchmarks.speed                    # every row
+    python -m benchmarks.speed linear-wide import # some rows
+    python -m benchmarks.speed --list
+
+Rows are taken by turns, ours and theirs, and the fastest of ``--repeats`` counts for
+each. Embeddings that are made up have the spectrum of text embeddings (the variance of
+the k-th direction falls as 1 / k), or none where a row says so. `docs/performance.md`
+says what each row means.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from scipy.stats import spearmanr
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+
+from benchmarks.ensemble import compare as compare_ensembles
+from benchmarks.ensemble import load as load_task
+from benchmarks.footprint import footprint
+from benchmarks.study.paper_recipe import AsPublished
+from skreward import BradleyTerryRegressor, EmbeddingPairs, PairwiseClassifierReward
+from skreward.metrics import order_consistency_score
+
+
+class Row(NamedTuple):
+    """One line of the table: a figure, what it should reach, and what else was seen.
+
+    ``figure`` is how many times as fast, or whatever ``unit`` says.
+    """
+
+    work: str
+    figure: float
+    unit: str
+    goal: str
+    note: str
+
+
+def fastest(runs, repeats):
+    """Take the runs by turns; give each one's fastest seconds and last result."""
+    seconds, results = [np.inf] * len(runs), [None] * len(runs)
+    for _ in range(repeats):
+        for k, run in enumerate(runs):
+            started = time.perf_counter()
+            results[k] = run()
+            seconds[k] = min(seconds[k], time.perf_counter() - started)
+    return seconds, results
+
+
+def made_up(n_items, n_features, n_pairs, *, isotropic=False, seed=0):
+    """Make float32 embeddings, same-prompt pairs (ten responses each), and labels."""
+    rng = np.random.default_rng(seed)
+    items = rng.standard_normal((n_items, n_features), dtype=np.float32)
+    reward = items @ rng.standard_normal(n_features, dtype=np.float32)
+    if not isotropic:
+        items /= np.sqrt(np.arange(1, n_features + 1, dtype=np.float32))
+        # A rotation, so that no single feature carries a direction.
+        items = (
+            items
+            @ np.linalg.qr(
+                rng.standard_normal((n_features, n_features), dtype=np.float32)
+            )[0]
+        )
+        reward = items @ rng.standard_normal(n_features, dtype=np.float32)
+    reward /= reward.std()
+    prompts = rng.integers(n_items // 10, size=n_pairs)
+    first = rng.integers(10, size=n_pairs)
+    second = (first + rng.integers(1, 10, size=n_pairs)) % 10
+    index = np.column_stack([10 * prompts + first, 10 * prompts + second])
+    margin = reward[index[:, 0]] - reward[index[:, 1]]
+    y = (rng.uniform(size=n_pairs) < 1 / (1 + np.exp(-2 * margin))).astype(int)
+    return EmbeddingPairs(items, index, np.repeat(np.arange(n_items // 10), 10)), y
+
+
+def objective(coef, pairs, y, alpha):
+    """F of a linear reward, in float64."""
+    reward = pairs.embeddings.astype(np.float64) @ coef
+    margin = reward[pairs.index[:, 0]] - reward[pairs.index[:, 1]]
+    return np.logaddexp(0, (1 - 2 * y) * margin).mean() + alpha / 2 * coef @ coef
+
+
+def linear(n_items, n_features, n_pairs, goal, repeats, *, isotropic=False):
+    """Fit the linear reward, and LogisticRegression on differences formed for it."""
+    pairs, y = made_up(n_items, n_features, n_pairs, isotropic=isotropic)
+    alpha = BradleyTerryRegressor().alpha
+
+    def ours():
+        return BradleyTerryRegressor().fit(pairs, y)
+
+    def theirs():
+        first, second = pairs.embeddings[pairs.index.T]
+        model = LogisticRegression(
+            C=1 / (alpha * n_pairs), fit_intercept=False, tol=1e-6, max_iter=1000
+        )
+        return model.fit(first - second, y)
+
+    seconds, (model, peer) = fastest([ours, theirs], repeats)
+    excess = objective(model.coef_.astype(np.float64), pairs, y, alpha)
+    excess -= objective(peer.coef_[0].astype(np.float64), pairs, y, alpha)
+    shape = f"{n_items:,} x {n_features:,}, {n_pairs:,} pairs"
+    return Row(
+        f"linear, {shape}" + (", isotropic" if isotropic else ""),
+        seconds[1] / seconds[0], "x", goal,
+        f"{seconds[0]:.2f} s against {seconds[1]:.2f} s, {model.n_iter_} and "
+        f"{peer.n_iter_[0]} iterations, objective {excess:+.1e}",
+    )  # fmt: skip
+
+
+def alpha_path(repeats):
+    """Fit ten penalties at once, and one by one."""
+    pairs, y = made_up(20_000, 1_024, 40_000)
+    alphas = np.logspace(-5, -1, 10)
+
+    def at_once():
+        return BradleyTerryRegressor().fit_path(pairs, y, alphas=alphas)
+
+    def one_by_one():
+        return [BradleyTerryRegressor(alpha=a).fit(pairs, y) for a in alphas]
+
+    seconds, (path, single) = fastest([at_once, one_by_one], repeats)
+    excess = max(p.loss_ - s.loss_ for p, s in zip(path, single, strict=True))
+    return Row(
+        "alpha path of 10, 20,000 x 1,024, 40,000 pairs",
+        seconds[1] / seconds[0], "x", "3",
+        f"{seconds[0]:.2f} s against {seconds[1]:.2f} s, largest excess of the "
+        f"objective {excess:+.1e}",
+    )  # fmt: skip
+
+
+def network(repeats):
+    """Fit the paper's network our way, and by the paper's own recipe."""
+    task, source = load_task(20_000, seed=0)
+    items = np.ascontiguousarray(task.pairs.embeddings, dtype=np.float32)
+    pairs = EmbeddingPairs(items, task.pairs.index, task.pairs.prompt_ids)
+
+    def ours():
+        model = BradleyTerryRegressor((1024, 512), device="cpu", random_state=0)
+        return model.fit(pairs, task.y)
+
+    def theirs():
+        return AsPublished("bt", "row").fit(pairs, task.y)
+
+    (took,), (model,) = fastest([ours], repeats)
+    (recipe_took,), (recipe,) = fastest([theirs], 1)
+
+    def score(model):
+        reward = model.predict(items)
+        margin = reward[task.unseen[:, 0]] - reward[task.unseen[:, 1]]
+        return order_consistency_score(task.golden, margin)
+
+    return Row(
+        f"network (1024, 512), 20,000 pairs of {source}",
+        recipe_took / took, "x", "40, and +0.02 order consistency",
+        f"{took:.2f} s against {recipe_took:.1f} s, order consistency "
+        f"{score(model):.3f} against {score(recipe):.3f}, {model.n_iter_} epochs "
+        f"against {recipe.n_epochs_}",
+    )  # fmt: skip
+
+
+def classifier(make, name, goal, repeats):
+    """Fit a classifier on weighted items, and on two rows a pair."""
+    pairs, y = made_up(10_000, 256, 200_000)
+
+    def ours():
+        return PairwiseClassifierReward(make()).fit(pairs, y)
+
+    def theirs():
+        rows = pairs.embeddings[pairs.index.ravel()]
+        return make().fit(rows, np.column_stack([y, 1 - y]).ravel())
+
+    seconds, (model, peer) = fastest([ours, theirs], repeats)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        reward = peer.predict_proba(pairs.embeddings)[:, 1]
+    alike = spearmanr(reward, model.predict(pairs.embeddings)).statistic
+    return Row(
+        f"classifier reward, {name}, 10,000 x 256, 200,000 pairs",
+        seconds[1] / seconds[0], "x", f"{goal}, same ranking",
+        f"{seconds[0]:.2f} s against {seconds[1]:.2f} s, rank correlation of the "
+        f"rewards {alike:.5f}",
+    )  # fmt: skip
+
+
+def lightgbm_classifier():
+    from lightgbm import LGBMClassifier
+
+    return LGBMClassifier(verbosity=-1, random_state=0)
+
+
+def scoring(hidden_layer_sizes, n_rows, repeats):
+    """Predict rewards of float16 rows, and take bare products over the same memory."""
+    import torch
+
+    n_features = 1024
+    pairs, y = made_up(1000, n_features, 2000)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = BradleyTerryRegressor(
+            hidden_layer_sizes, max_iter=20, device="cpu", random_state=0
+        ).fit(pairs, y)
+    rng = np.random.default_rng(0)
+    rows = np.empty((n_rows, n_features), dtype=np.float16)
+    for start in range(0, n_rows, 10_000):
+        part = rows[start : start + 10_000]
+        part[:] = rng.standard_normal(part.shape, dtype=np.float32)
+    here = torch.from_numpy(rows)
+    if hidden_layer_sizes:
+        layers = [torch.from_numpy(c) for c in model.coefs_]
+
+        def bare():
+            for start in range(0, n_rows, 8192):
+                hidden = here[start : start + 8192].float()
+                for layer in layers:
+                    hidden = hidden @ layer
+
+        what = "the layers' float32 products in torch"
+    else:
+        weights = torch.from_numpy(model.coef_).half()
+
+        def bare():
+            return here @ weights
+
+        what = "torch's float16 product"
+    seconds, _ = fastest([lambda: model.predict(rows), bare], repeats)
+    name = f"network {hidden_layer_sizes}" if hidden_layer_sizes else "linear"
+    return Row(
+        f"rewards of {n_rows:,} x {n_features:,} float16 rows, {name}",
+        seconds[1] / seconds[0], "of a bare product", "0.7",
+        f"{seconds[0]:.2f} s against {seconds[1]:.2f} s of {what}, "
+        f"{rows.nbytes / seconds[0] / 1e9:.1f} GB/s",
+    )  # fmt: skip
+
+
+def ensemble(repeats):
+    """Fit 20 heads in one computation, and in a loop."""
+    task, _ = load_task(20_000, seed=0)
+    found = compare_ensembles(task, members=20, epochs=3, repeats=repeats)
+    ours, theirs = found["batched", True], found["loop", False]
+    alike = found["loop", True].seconds / ours.seconds
+    return Row(
+        "RewardEnsemble of 20 (128, 128), 3 epochs of 20,000 pairs",
+        theirs.seconds / ours.seconds, "x", "3, no lower order consistency",
+        f"{ours.seconds:.2f} s against {theirs.seconds:.2f} s ({alike:.1f}x the loop "
+        f"on bootstraps), order consistency {ours.score:.3f} against "
+        f"{theirs.score:.3f}",
+    )  # fmt: skip
+
+
+def memory(kind):
+    """Fit on a float16 memmap of 300,000 x 1,024 and a million pairs."""
+    used = footprint(kind)
+    return Row(
+        f"peak memory, {kind}, 300,000 x 1,024 float16 memmap, 1,000,000 pairs",
+        used["peak"] / 1e9, "GB", "under 2.0",
+        f"the memmap is 0.6 GB of it; the dense pairs would take 8.2 GB; "
+        f"{used['seconds']:.0f} s",
+    )  # fmt: skip
+
+
+def grid_search(kind):
+    """Search ten penalties on five folds of a container of 1 GB, in two processes."""
+    used = footprint(kind)
+    return Row(
+        f"5-fold search of 10 penalties, 1 GB container {kind[5:].replace('-', ' ')}",
+        used["peak"] / 1e9, "GB", "under 2.5",
+        f"proportional set size of all processes; {used['seconds']:.0f} s",
+    )  # fmt: skip
+
+
+def imports(repeats):
+    """Import this package, and what a pipeline needs of scikit-learn."""
+
+    def run(statement):
+        return lambda: subprocess.run([sys.executable, "-c", statement], check=True)
+
+    statements = (
+        "import skreward",
+        "import sklearn.pipeline, sklearn.model_selection",
+        "pass",
+    )
+    seconds, _ = fastest([run(s) for s in statements], 3 * repeats)
+    ours, theirs = seconds[0] - seconds[2], seconds[1] - seconds[2]
+    return Row(
+        "import skreward", ours / theirs, "x the time", "at most 1.2",
+        f"{ours:.2f} s against {theirs:.2f} s",
+    )  # fmt: skip
+
+
+ROWS: dict[str, Callable] = {
+    "linear-wide": lambda n: linear(20_000, 2_048, 40_000, "6", n),
+    "linear-deep": lambda n: linear(10_000, 1_024, 200_000, "30", n),
+    "linear-wide-isotropic": lambda n: linear(
+        20_000, 2_048, 40_000, "6", n, isotropic=True
+    ),
+    "linear-deep-isotropic": lambda n: linear(
+        10_000, 1_024, 200_000, "30", n, isotropic=True
+    ),
+    "alpha-path": alpha_path,
+    "network": network,
+    "ensemble": ensemble,
+    "classifier-linear": lambda n: classifier(
+        lambda: LogisticRegression(C=0.1, max_iter=1000), "LogisticRegression", 10, n
+    ),
+    "classifier-lightgbm": lambda n: classifier(
+        lightgbm_classifier, "LightGBM", 5, n
+    ),
+    "scoring-linear": lambda n: scoring((), 1_000_000, n),
+    "scoring-network": lambda n: scoring((1024, 512), 1_000_000, 1),
+    "memory-linear": lambda n: memory("linear"),
+    "memory-network": lambda n: memory("network"),
+    "grid-search": lambda n: grid_search("grid-in-memory"),
+    "grid-search-memmap": lambda n: grid_search("grid-as-memmap"),
+    "import": imports,
+}  # fmt: skip
+
+
+def main():
+    """Print the table, a line as soon as it is measured."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("rows", nargs="*", metavar="ROW", help="default: every row")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--list", action="store_true", help="name the rows")
+    options = parser.parse_args()
+    unknown = [name for name in options.rows if name not in ROWS]
+    if unknown:
+        parser.error(f"no row {unknown[0]!r}; there are {', '.join(ROWS)}")
+    if options.list:
+        print("\n".join(ROWS))
+        return
+    print(
+        f"{os.cpu_count()} cores\n\n| work | reached | goal | seen |\n|---|---|---|---|"
+    )
+    for name in options.rows or ROWS:
+        row = ROWS[name](options.repeats)
+        figure = f"{row.figure:.2f} {row.unit}"
+        print(f"| {row.work} | {figure} | {row.goal} | {row.note} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
