@@ -10,6 +10,7 @@ copy, whichever is larger.
 import argparse
 import time
 import warnings
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -62,7 +63,7 @@ def copy_rate(n_bytes=1 << 30):
 def network_operations(model, pairs, y):
     """Count operations of the products of a fit: forward, and back to the weights."""
     widths = (pairs.n_features, *model.hidden_layer_sizes, 1)
-    sizes = [a * b for a, b in zip(widths, widths[1:], strict=False)]
+    sizes = [n_in * n_out for n_in, n_out in pairwise(widths)]
     # No gradient goes back to the items.
     per_row = 2 * (3 * sum(sizes) - sizes[0])
     n_kept = int(len(pairs) * (1 - model.validation_fraction))

@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.linalg import LinAlgError, cholesky, solve_triangular
 from scipy.optimize import minimize
 
 from skreward import _half
@@ -26,6 +25,8 @@ MAX_FACTORED_FEATURES = 4096
 # sqrt(1 / 8), which bounds the iterations, not the accuracy.
 CURVATURE_PAIRS_PER_FEATURE = 8
 MIN_CURVATURE_PAIRS = 8192
+# Share of the first gradient at which polishing ends.
+POLISHED = 1e-8
 # In units this small a coefficient does not move.
 FROZEN = 1e100
 # float16 that takes no more than this in float32 is converted once.
@@ -177,7 +178,7 @@ class LinearProblem:
         converged = result.status == 0 or is_at_floor
         coef, loss = scaling.coef(result.x), float(result.fun)
         if converged and len(self._index) <= MIN_CURVATURE_PAIRS:
-            coef, loss = self._polish(coef, alpha)
+            coef, loss = self._polish(coef, alpha, reference)
         return LinearSolution(coef, loss, int(result.nit), converged, reduction)
 
     def _loss_gradient(self, coef, alpha):
@@ -199,13 +200,14 @@ class LinearProblem:
         of_pairs = self._weight * self._objective.hessian(margin, self._target)
         return Curvature(self._items, self._index, of_pairs)
 
-    def _polish(self, coef, alpha, max_steps=5):
+    def _polish(self, coef, alpha, reference, max_steps=5):
         """Take Newton steps while they at least halve the gradient.
 
         L-BFGS compares values of the loss, which resolve the optimum to the root of
         their rounding; a gradient resolves it to the rounding. Where the curvature is
         that of all pairs this costs next to nothing.
         """
+        floor = max(POLISHED, 10 * self._precision) * reference
         loss, gradient, margin = self._loss_gradient(coef, alpha)
         for _ in range(max_steps):
             scaling = self._curvature_at(margin).preconditioner(alpha)
@@ -216,6 +218,8 @@ class LinearProblem:
             if not size < np.linalg.norm(scaled) / 2:
                 break
             coef, loss, gradient = candidate, next_loss, next_gradient
+            if size <= floor:
+                break
         return coef, float(loss)
 
 
@@ -300,32 +304,53 @@ class _Diagonal:
 
 
 class _Factor:
-    """w = L^-T v / s, where L L' is the curvature with a unit diagonal."""
+    """w = L^-T v / s, where L L' is the curvature with a unit diagonal.
+
+    The inverse is formed: a product an iteration is faster than a substitution, and
+    NumPy's alone, so that no second library's threads wait for the same cores.
+    """
 
     def __init__(self, correlation, scale, dtype):
+        correlation = correlation.astype(dtype, copy=False)
         jitter = 10 * np.finfo(dtype).eps
         while True:
             np.fill_diagonal(correlation, 1.0 + jitter)
             try:
-                self._factor = cholesky(correlation, lower=True, check_finite=False)
+                self._factor = np.linalg.cholesky(correlation)
                 break
-            except LinAlgError:
+            except np.linalg.LinAlgError:
                 jitter *= 100
+        self._inverse = _inverse_of_lower(self._factor)
         self._scale = scale
 
     def coef(self, scaled):
-        solved = solve_triangular(
-            self._factor, scaled, lower=True, trans="T", check_finite=False
-        )
-        return solved / self._scale
+        return self._times(self._inverse.T, scaled) / self._scale
 
     def scaled(self, coef):
-        return self._factor.T @ (coef * self._scale)
+        return self._times(self._factor.T, coef * self._scale)
 
     def gradient(self, gradient):
-        return solve_triangular(
-            self._factor, gradient / self._scale, lower=True, check_finite=False
-        )
+        return self._times(self._inverse, gradient / self._scale)
+
+    def _times(self, matrix, vector):
+        # In the matrix's dtype, between sizes that it can hold.
+        size = np.abs(vector).max()
+        size = size if size > 0 else 1.0
+        return size * (matrix @ (vector / size).astype(matrix.dtype)).astype(np.float64)
+
+
+def _inverse_of_lower(factor, largest=64):
+    """Invert a lower triangle by halves: nearly all of it is products."""
+    n = len(factor)
+    if n <= largest:
+        return np.tril(np.linalg.inv(factor))
+    half = n // 2
+    inverse = np.zeros_like(factor)
+    inverse[:half, :half] = _inverse_of_lower(factor[:half, :half])
+    inverse[half:, half:] = _inverse_of_lower(factor[half:, half:])
+    below = factor[half:, :half] @ inverse[:half, :half]
+    np.matmul(-inverse[half:, half:], below, out=inverse[half:, :half])
+    return inverse
 
 
 def _weighted_square_sum(z, weight, largest, block=1024):
