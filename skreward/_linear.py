@@ -26,7 +26,7 @@ MAX_FACTORED_FEATURES = 4096
 CURVATURE_PAIRS_PER_FEATURE = 8
 MIN_CURVATURE_PAIRS = 8192
 # Share of the first gradient at which polishing ends.
-POLISHED = 1e-8
+POLISHED = 1e-9
 # In units this small a coefficient does not move.
 FROZEN = 1e100
 # float16 that takes no more than this in float32 is converted once.
