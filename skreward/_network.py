@@ -38,7 +38,9 @@ def forward(items, coefs, intercepts, activation):
         if hidden.dtype == np.float16 and not sp.issparse(hidden):
             hidden = _half.to_float32(hidden)
         for coef, intercept in zip(coefs[:-1], intercepts, strict=True):
-            hidden = ACTIVATIONS[activation](hidden @ coef + intercept)
+            hidden = hidden @ coef
+            hidden += intercept
+            hidden = ACTIVATIONS[activation](hidden)
         rewards[start : start + step] = (hidden @ coefs[-1]).ravel()
     return rewards
 

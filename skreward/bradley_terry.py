@@ -112,7 +112,7 @@ class BradleyTerryRegressor(BaseRewardModel):
         Share held out by ``early_stopping``. Costs training pairs, and when prompts
         are compared with each other also the pairs between the two parts.
 
-    n_iter_no_change : int, default=5
+    n_iter_no_change : int, default=3
         Patience of "adam", in epochs.
 
     dropout : float, default=0.0
@@ -126,6 +126,12 @@ class BradleyTerryRegressor(BaseRewardModel):
     device : str, default="auto"
         "cpu", "cuda" or "cuda:N". "auto" is CUDA for "adam" where there is one, and
         the CPU for "lbfgs".
+
+    precision : {"auto", "full", "bfloat16"}, default="auto"
+        Of the network's products in training: "full" is X's own (float32 for
+        float16); "bfloat16" is some three times as fast where the device has units
+        for it, and orders as well. "auto" takes it there, except for float64.
+        Weights, losses and steps are X's own in any case, and so are predictions.
 
     random_state : int, RandomState instance or None, default=None
         Fixes the weights at the start, the validation split, the batches, and the
@@ -237,6 +243,7 @@ class BradleyTerryRegressor(BaseRewardModel):
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "max_pairs": [Interval(Integral, 1, None, closed="left"), None],
         "device": [str],
+        "precision": [StrOptions({"auto", "full", "bfloat16"})],
         "random_state": ["random_state"],
         "warm_start": ["boolean"],
         "verbose": ["verbose"],
@@ -255,10 +262,11 @@ class BradleyTerryRegressor(BaseRewardModel):
         tol=1e-4,
         early_stopping=True,
         validation_fraction=0.1,
-        n_iter_no_change=5,
+        n_iter_no_change=3,
         dropout=0.0,
         max_pairs=100_000,
         device="auto",
+        precision="auto",
         random_state=None,
         warm_start=False,
         verbose=0,
@@ -278,6 +286,7 @@ class BradleyTerryRegressor(BaseRewardModel):
         self.dropout = dropout
         self.max_pairs = max_pairs
         self.device = device
+        self.precision = precision
         self.random_state = random_state
         self.warm_start = warm_start
         self.verbose = verbose
@@ -617,7 +626,7 @@ class BradleyTerryRegressor(BaseRewardModel):
             tol=self.tol,
             n_iter_no_change=self.n_iter_no_change,
             dropout=self.dropout,
-            bfloat16=False,
+            bfloat16=self._uses_bfloat16(comparisons.items),
             verbose=self.verbose,
         )
         state = training.start(comparisons, kept, recipe, rng)
@@ -627,6 +636,14 @@ class BradleyTerryRegressor(BaseRewardModel):
             chosen_first(comparisons.index, comparisons.target), comparisons.prompt_ids
         )
         return training.Job(comparisons, kept, held, groups, recipe, state, rng)
+
+    def _uses_bfloat16(self, items):
+        from skreward._torch.device import is_fast_at_bfloat16, resolve
+
+        if self.precision == "auto":
+            is_double = compute_dtype(items) == np.float64
+            return not is_double and is_fast_at_bfloat16(resolve(self.device))
+        return self.precision == "bfloat16"
 
     def _train(self, jobs):
         from skreward._torch.device import resolve

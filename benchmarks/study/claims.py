@@ -178,14 +178,19 @@ def _pairing(rows):
             where(rows, design=design),
         )
     overall = gain(rows, JUDGED_BY)
-    similar = gain(where(rows, design="similar"), JUDGED_BY)
+    similar, *elsewhere = (
+        gain(where(rows, design=design), JUDGED_BY)
+        for design in ("similar", "random", "diverse")
+    )
     return Claim(
         "Cross-prompt against same-prompt pairs",
         "cross-prompt pairs give better best-of-N, by far the most where similar "
         "responses are compared, and are never harmful.",
         found,
         f"That cross-prompt pairs are better {verdict([overall])} ({overall.signed}); "
-        f"with similar responses it {verdict([similar])} ({similar.signed}).",
+        f"with similar responses it {verdict([similar])} ({similar.signed}); with "
+        f"random and with diverse ones it {verdict(elsewhere)} "
+        f"({', '.join(e.signed for e in elsewhere)}).",
     )
 
 

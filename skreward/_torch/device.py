@@ -20,6 +20,16 @@ def resolve(device):
     return resolved
 
 
+def is_fast_at_bfloat16(device) -> bool:
+    """Whether products in bfloat16 have units of their own."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):
+        return False
+    flags = torch.cpu.get_capabilities()
+    return bool(flags.get("amx_bf16") or flags.get("avx512_bf16"))
+
+
 @contextmanager
 def explained_memory_errors(device, n_bytes):
     """Turn an out-of-memory error of the device into one that says what to change."""

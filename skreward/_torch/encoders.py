@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from skreward._model_source import ModelSource
-from skreward._torch.device import resolve
+from skreward._torch.device import is_fast_at_bfloat16, resolve
 
 # On a CPU a pass over more tokens than this leaves its caches and allocates anew
 # every time; it is then slower per token.
@@ -312,7 +312,7 @@ def _own_dtype(source, pooling, device, trust_remote_code) -> str:
     if source.loaded is not None:
         return str(next(source.loaded.parameters()).dtype).removeprefix("torch.")
     if pooling == "sentence":
-        return "bfloat16" if _is_fast_at_bfloat16(device) else "float32"
+        return "bfloat16" if is_fast_at_bfloat16(device) else "float32"
     from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(
@@ -321,15 +321,6 @@ def _own_dtype(source, pooling, device, trust_remote_code) -> str:
     saved = str(config.dtype or "float32").removeprefix("torch.")
     is_slow = saved == "float16" and device.type == "cpu"
     return "float32" if is_slow or saved not in ("float16", "bfloat16") else saved
-
-
-def _is_fast_at_bfloat16(device) -> bool:
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= (8, 0)
-    if device.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):
-        return False
-    flags = torch.cpu.get_capabilities()
-    return bool(flags.get("amx_bf16") or flags.get("avx512_bf16"))
 
 
 def _apply_template(tokenizer, messages):

@@ -21,12 +21,19 @@ class HostItems:
 
     def __init__(self, items, dtype, device):
         self._items, self._dtype, self._device = items, _torch_dtype(dtype), device
+        self._rows = np.empty((0, items.shape[1]), dtype=items.dtype)
 
     def gather(self, rows):
-        """Give rows as a dense tensor on the device."""
-        # What numpy gathers is a copy: writable, however the items are stored.
-        batch = self._items[rows.numpy()]
-        batch = batch.toarray() if sp.issparse(batch) else np.asarray(batch)
+        """Give rows as a dense tensor on the device, good until the next call."""
+        if sp.issparse(self._items):
+            batch = self._items[rows.numpy()].toarray()
+        else:
+            # Memory is asked of the system once, not once a batch.
+            if len(rows) > len(self._rows):
+                shape = (len(rows), self._items.shape[1])
+                self._rows = np.empty(shape, dtype=self._items.dtype)
+            batch = self._rows[: len(rows)]
+            self._items.take(rows.numpy(), axis=0, out=batch, mode="clip")
         return torch.from_numpy(batch).to(self._device).to(self._dtype)
 
 

@@ -59,13 +59,14 @@ class Stack:
     def rewards(self, x, members, parameters=None, n_rows=None):
         """Rewards of items, (m, n, n_features) to (m, n), by a slice of m members.
 
-        ``parameters`` replace those of the members. ``n_rows``, how many of the rows
-        of each member are no padding, asks for dropout.
+        ``x`` is scaled in place. ``parameters`` replace those of the members.
+        ``n_rows``, how many of the rows of each member are no padding, asks for
+        dropout.
         """
         if parameters is None:
             parameters = [p[members] for p in self._parameters]
         coefs, intercepts = parameters[: self._n_coefs], parameters[self._n_coefs :]
-        hidden = (x - self._shift[members]).mul_(self._inverse_scale[members])
+        hidden = x.sub_(self._shift[members]).mul_(self._inverse_scale[members])
         with torch.autocast(
             x.device.type, torch.bfloat16, enabled=self._recipe.bfloat16
         ):

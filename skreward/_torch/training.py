@@ -35,7 +35,7 @@ EVALUATION_BLOCK = 8192
 # What one layer of a step may take, for all members that are trained at once.
 STEP_BYTES = {"cpu": 1 << 28, "cuda": 1 << 32}
 # Pairs that the scale of the features is measured on.
-SCALING_PAIRS = 4096
+SCALING_PAIRS = 2048
 
 
 @dataclass(frozen=True)
@@ -359,11 +359,13 @@ def start(comparisons, kept, recipe, rng):
     pairs = np.flatnonzero(kept)
     if len(pairs) > SCALING_PAIRS:
         pairs = rng.choice(pairs, SCALING_PAIRS, replace=False)
-    rows = rows_as(items[comparisons.index[pairs].ravel()], np.float64)
-    largest = np.abs(rows).max()
+    rows = rows_as(items[comparisons.index[pairs].ravel()], dtype)
+    largest = float(np.abs(rows).max())
     largest = largest if largest > 0 else 1.0
-    rows = rows / largest
-    shift, scale = rows.mean(axis=0), rows.std(axis=0)
+    rows = rows / dtype.type(largest)
+    shift = rows.mean(axis=0, dtype=np.float64)
+    rows -= shift.astype(dtype)
+    scale = np.sqrt(np.square(rows).mean(axis=0, dtype=np.float64))
     # What does not vary beyond rounding is not blown up to unit variance.
     scale[scale <= 10 * np.finfo(dtype).eps * np.abs(shift)] = 1.0
     shift, scale = (shift * largest).astype(dtype), (scale * largest).astype(dtype)
