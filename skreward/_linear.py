@@ -14,16 +14,16 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.optimize import minimize
 
 from skreward import _half
-from skreward._validation import compute_dtype, rows_as
+from skreward._lbfgs import Step, minimise
+from skreward._validation import compute_dtype, rows_as, too_large
 
 # A Cholesky factor of the curvature costs d^3 / 3; beyond, only its diagonal.
 MAX_FACTORED_FEATURES = 4096
 # Pairs a feature that the curvature is estimated on: its error is about
-# sqrt(1 / 8), which bounds the iterations, not the accuracy.
-CURVATURE_PAIRS_PER_FEATURE = 8
+# sqrt(1 / 4), which bounds the iterations, not the accuracy.
+CURVATURE_PAIRS_PER_FEATURE = 4
 MIN_CURVATURE_PAIRS = 8192
 # Share of the first gradient at which polishing ends.
 POLISHED = 1e-9
@@ -122,12 +122,15 @@ class LinearProblem:
         self._first, self._second = np.ascontiguousarray(comparisons.index.T)
         self._weight = comparisons.weight / comparisons.weight.sum()
         self._precision = np.finfo(items.dtype).eps
-        still = np.zeros(len(self._index))
-        self._first_gradient = self._back(self._objective.gradient(still, self._target))
-        self._curvature = self._curvature_at(still)
+        self._last = None
+        origin = np.zeros(items.shape[1])
+        _, self._first_gradient, margin = self._loss_gradient(origin, 0.0)
+        self._curvature = self._curvature_at(margin)
+        # Of the solutions so far, without the penalty's part.
+        self._steps: list[Step] = []
 
     def solve(self, alpha, *, max_iter, tol, coef_init=None):
-        """Minimise F with L-BFGS, preconditioned by the curvature at w = 0.
+        """Minimise F by L-BFGS, preconditioned by the curvature at w = 0.
 
         Parameters
         ----------
@@ -143,50 +146,49 @@ class LinearProblem:
         -------
         solution : LinearSolution
         """
-        n_features = self._items.shape[1]
-        start = np.zeros(n_features) if coef_init is None else coef_init
+        start = np.zeros(self._items.shape[1]) if coef_init is None else coef_init
         scaling = self._curvature.preconditioner(alpha)
-        reference = np.linalg.norm(scaling.gradient(self._first_gradient))
+        reference = float(np.linalg.norm(scaling.gradient(self._first_gradient)))
+        if not np.isfinite(reference):
+            raise too_large(self._items.dtype)
 
-        def in_scaled(scaled):
-            loss, gradient, _ = self._loss_gradient(scaling.coef(scaled), alpha)
-            return loss, scaling.gradient(gradient)
-
-        result = minimize(
-            in_scaled,
-            scaling.scaled(start.astype(np.float64)),
-            jac=True,
-            method="L-BFGS-B",
-            options={
-                "maxiter": max_iter,
-                "maxfun": 20 * max_iter + 20,
-                "maxcor": 20,
-                "gtol": tol * reference / np.sqrt(n_features),
-                # The rounding of float32 rewards averages out over pairs in the loss.
-                "ftol": max(4 * np.finfo(np.float64).eps, 1e-3 * self._precision),
-            },
+        found = minimise(
+            lambda coef: self._loss_gradient(coef, alpha)[:2],
+            start.astype(np.float64),
+            scaling,
+            # No gain is seen in the loss, which is log 2 at first, from a smaller one.
+            size=max(tol * reference, np.sqrt(np.finfo(np.float64).eps)),
+            max_iter=max_iter,
+            # The rounding of float32 rewards averages out over pairs in the loss.
+            noise=max(4 * np.finfo(np.float64).eps, 1e-3 * self._precision),
+            steps=[Step(move, change + alpha * move) for move, change in self._steps],
         )
-        reduction = float(np.linalg.norm(result.jac) / reference) if reference else 0.0
-        # Status 2 is a line search that finds nothing better. Where half the squared
-        # gradient, what a Newton step would gain, is lost in the rounding of the loss,
-        # or the gradient in that of the products, this is the floor and no failure.
-        gain = np.square(result.jac).sum() / 2
-        is_at_floor = result.status == 2 and (
+        self._steps = [
+            Step(move, change - alpha * move) for move, change in found.steps
+        ]
+        reduction = found.size / reference if reference else 0.0
+        # Where half the squared gradient, what a Newton step would gain, is lost in
+        # the rounding of the loss, or the gradient in that of the products, being
+        # stuck is the floor and no failure.
+        is_at_floor = found.is_stuck and (
             reduction <= max(tol, np.sqrt(self._precision))
-            or gain <= self._precision * result.fun
+            or found.size**2 / 2 <= self._precision * found.value
         )
-        converged = result.status == 0 or is_at_floor
-        coef, loss = scaling.coef(result.x), float(result.fun)
+        converged = found.is_small or is_at_floor
+        coef, loss = found.point, found.value
         if converged and len(self._index) <= MIN_CURVATURE_PAIRS:
             coef, loss = self._polish(coef, alpha, reference)
-        return LinearSolution(coef, loss, int(result.nit), converged, reduction)
+        return LinearSolution(coef, loss, found.n_iter, converged, reduction)
 
     def _loss_gradient(self, coef, alpha):
-        rewards = self._items.rewards(coef).astype(np.float64)
-        margin = rewards[self._first] - rewards[self._second]
-        value, slope = self._objective.value_gradient(margin, self._target)
-        loss = self._weight @ value + alpha / 2 * coef @ coef
-        return loss, self._back(slope) + alpha * coef, margin
+        if self._last is None or not np.array_equal(coef, self._last[0]):
+            rewards = self._items.rewards(coef).astype(np.float64)
+            margin = rewards[self._first] - rewards[self._second]
+            value, slope = self._objective.value_gradient(margin, self._target)
+            # Where one run ends the next begins: on a path, or with polishing.
+            self._last = coef, self._weight @ value, self._back(slope), margin
+        _, loss, gradient, margin = self._last
+        return loss + alpha / 2 * coef @ coef, gradient + alpha * coef, margin
 
     def _back(self, slope):
         """Take slopes of the pairs' losses back to the coefficients."""
@@ -246,14 +248,12 @@ class Curvature:
         largest[still[items.is_constant(still)]] = FROZEN
         # In units of each feature's largest difference nothing over- or underflows.
         self._unit = largest
-        self._dtype = items.dtype
         self._is_factored = n_features <= MAX_FACTORED_FEATURES
         if self._is_factored:
             scaled = _scale(z, np.sqrt(curvature), 1 / largest)
             gram = scaled.T @ scaled
-            gram = gram.toarray() if sp.issparse(gram) else gram
-            self._gram = gram.astype(np.float64)
-            self._diagonal = self._gram.diagonal().copy()
+            self._gram = gram.toarray() if sp.issparse(gram) else gram
+            self._diagonal = self._gram.diagonal().astype(np.float64)
         else:
             self._diagonal = _weighted_square_sum(z, curvature, largest)
 
@@ -265,9 +265,10 @@ class Curvature:
         scale = np.sqrt(diagonal + _tiny(diagonal))
         if not self._is_factored:
             return _Diagonal(self._unit * scale)
-        correlation = self._gram / scale
-        correlation /= scale[:, np.newaxis]
-        return _Factor(correlation, self._unit * scale, self._dtype)
+        inverse = (1 / scale).astype(self._gram.dtype)
+        correlation = self._gram * inverse
+        correlation *= inverse[:, np.newaxis]
+        return _Factor(correlation, self._unit * scale)
 
 
 def _largest(z):
@@ -296,38 +297,26 @@ class _Diagonal:
     def coef(self, scaled):
         return scaled / self._scale
 
-    def scaled(self, coef):
-        return coef * self._scale
-
     def gradient(self, gradient):
         return gradient / self._scale
 
 
 class _Factor:
-    """w = L^-T v / s, where L L' is the curvature with a unit diagonal.
+    """w = L^-T v / s, where L L' is the curvature with a unit diagonal."""
 
-    The inverse is formed: a product an iteration is faster than a substitution, and
-    NumPy's alone, so that no second library's threads wait for the same cores.
-    """
-
-    def __init__(self, correlation, scale, dtype):
-        correlation = correlation.astype(dtype, copy=False)
-        jitter = 10 * np.finfo(dtype).eps
+    def __init__(self, correlation, scale):
+        jitter = 10 * np.finfo(correlation.dtype).eps
         while True:
             np.fill_diagonal(correlation, 1.0 + jitter)
             try:
-                self._factor = np.linalg.cholesky(correlation)
+                self._inverse = _inverse_factor(correlation)
                 break
             except np.linalg.LinAlgError:
                 jitter *= 100
-        self._inverse = _inverse_of_lower(self._factor)
         self._scale = scale
 
     def coef(self, scaled):
         return self._times(self._inverse.T, scaled) / self._scale
-
-    def scaled(self, coef):
-        return self._times(self._factor.T, coef * self._scale)
 
     def gradient(self, gradient):
         return self._times(self._inverse, gradient / self._scale)
@@ -339,17 +328,22 @@ class _Factor:
         return size * (matrix @ (vector / size).astype(matrix.dtype)).astype(np.float64)
 
 
-def _inverse_of_lower(factor, largest=64):
-    """Invert a lower triangle by halves: nearly all of it is products."""
-    n = len(factor)
+def _inverse_factor(matrix, largest=64):
+    """Invert the Cholesky factor of a matrix, by halves.
+
+    Nearly all of it is products, of NumPy: LAPACK's two routines take longer, and
+    SciPy's would have threads of their own wait for the same cores.
+    """
+    n = len(matrix)
     if n <= largest:
-        return np.tril(np.linalg.inv(factor))
+        return np.tril(np.linalg.inv(np.linalg.cholesky(matrix)))
     half = n // 2
-    inverse = np.zeros_like(factor)
-    inverse[:half, :half] = _inverse_of_lower(factor[:half, :half])
-    inverse[half:, half:] = _inverse_of_lower(factor[half:, half:])
-    below = factor[half:, :half] @ inverse[:half, :half]
-    np.matmul(-inverse[half:, half:], below, out=inverse[half:, :half])
+    inverse = np.zeros_like(matrix)
+    first = _inverse_factor(matrix[:half, :half])
+    below = matrix[half:, :half] @ first.T
+    last = _inverse_factor(matrix[half:, half:] - below @ below.T)
+    inverse[:half, :half], inverse[half:, half:] = first, last
+    inverse[half:, :half] = -last @ (below @ first)
     return inverse
 
 

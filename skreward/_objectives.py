@@ -54,7 +54,7 @@ class BradleyTerry(Objective):
         return log_expit(margin)
 
     def value(self, margin, target):
-        """Compute log(1 + exp(-m)) + (1 - t) m, from the side of the larger target."""
+        """Compute log(1 + exp(-m)) + (1 - t) m."""
         return self.value_gradient(margin, target)[0]
 
     def gradient(self, margin, target):
@@ -63,13 +63,15 @@ class BradleyTerry(Objective):
 
     def value_gradient(self, margin, target):
         """Give both from one exponential."""
-        first_leads = target >= 0.5
-        lead = np.where(first_leads, margin, -margin)
-        doubt = np.where(first_leads, 1 - target, target)
-        decay = np.exp(-np.abs(lead))
-        value = np.log1p(decay) - np.minimum(lead, 0) + doubt * lead
-        falls_short = np.where(lead < 0, 1.0, decay) / (1 + decay) - doubt
-        return value, np.where(first_leads, -falls_short, falls_short)
+        decay = np.exp(-np.abs(margin))
+        # In this order a certain label leaves no rounding of a large margin.
+        value = np.maximum(-margin, 0)
+        value += (1 - target) * margin
+        value += np.log1p(decay)
+        gradient = np.where(margin >= 0, 1.0, decay)
+        gradient /= 1 + decay
+        gradient -= target
+        return value, gradient
 
     def hessian(self, margin, target):
         """Compute sigma(m) sigma(-m)."""

@@ -273,3 +273,11 @@ def rows_as(items, dtype):
 def compute_dtype(items):
     """Follow X's dtype; float16 is storage and computes in float32."""
     return np.dtype(np.float64 if items.dtype == np.float64 else np.float32)
+
+
+def too_large(dtype):
+    """Give the error of items whose rewards leave the floats."""
+    return ValueError(
+        f"The fitted rewards are not finite: X is too large for {dtype}. Scale the "
+        "items with ItemwiseTransformer(StandardScaler())."
+    )

@@ -22,6 +22,7 @@ from skreward._validation import (
     check_numbers,
     compute_dtype,
     is_pairs,
+    too_large,
 )
 
 __all__ = ["BradleyTerryRegressor"]
@@ -356,8 +357,8 @@ class BradleyTerryRegressor(BaseRewardModel):
     def fit_path(self, X, y=None, sample_weight=None, *, alphas):
         """Fit the linear reward for many penalties, for little more than one.
 
-        What does not depend on the penalty is done once, and every fit starts from
-        its neighbours.
+        What does not depend on the penalty is done once, and every fit starts where
+        the one with the next larger penalty ended, with the curvature it found.
 
         Parameters
         ----------
@@ -414,15 +415,15 @@ class BradleyTerryRegressor(BaseRewardModel):
         rng = check_random_state(self.random_state)
         comparisons = models[0]._check_data(X, y, sample_weight, rng, reset=True)
         problem = self._linear_problem(comparisons)
-        done = []
+        coef = None
         for k in np.argsort(-alphas, kind="stable"):
             solution = problem.solve(
                 models[k].alpha,
                 max_iter=self.max_iter,
                 tol=self.tol,
-                coef_init=_extrapolated(done, models[k].alpha),
+                coef_init=coef,
             )
-            done.append((models[k].alpha, solution.coef))
+            coef = solution.coef
             models[k]._set_linear(solution, comparisons)
             for name in ("n_features_in_", "feature_names_in_"):
                 if hasattr(models[0], name):
@@ -718,20 +719,5 @@ class BradleyTerryRegressor(BaseRewardModel):
         reward = self._raw_reward(comparisons.items)
         self.offset_ = mean_reward(reward, comparisons.item_weight)
         if not np.isfinite(self.offset_):
-            raise ValueError(
-                "The fitted rewards are not finite: X is too large for "
-                f"{comparisons.items.dtype}. Scale the items with "
-                "ItemwiseTransformer(StandardScaler())."
-            )
+            raise too_large(comparisons.items.dtype)
         return reward - reward.dtype.type(self.offset_)
-
-
-def _extrapolated(done, alpha):
-    """Guess the weights at a smaller alpha from the last two on the path."""
-    if not done:
-        return None
-    coef = done[-1][1]
-    if len(done) == 1 or alpha == 0 or done[-1][0] == done[-2][0]:
-        return coef
-    steps = np.diff(np.log([done[-2][0], done[-1][0], alpha]))
-    return coef + steps[1] / steps[0] * (coef - done[-2][1])

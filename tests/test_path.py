@@ -43,7 +43,7 @@ def test_a_path_takes_what_fit_takes(kind, preferences, monkeypatch):
         X = EmbeddingPairs(store[kind](X.embeddings), X.index, X.prompt_ids)
     for fitted in BradleyTerryRegressor(random_state=0).fit_path(X, y, alphas=ALPHAS):
         alone = clone(fitted).fit(X, y)
-        assert_allclose(fitted.loss_, alone.loss_, rtol=1e-6)
+        assert_allclose(fitted.loss_, alone.loss_, rtol=1e-5)
 
 
 def test_a_path_needs_fewer_iterations():

@@ -1,0 +1,130 @@
+"""L-BFGS for smooth convex functions, in NumPy.
+
+SciPy's is as good, but its BLAS brings threads of its own, which wait for the same
+cores as NumPy's after every call; and here the memory can outlive a run, so that the
+next of a family of problems starts with the curvature of the last.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+MEMORY = 20
+MAX_HALVINGS = 30
+# Share of the decrease that the slope promises, and of the slope that may be left.
+SUFFICIENT, LEFT = 1e-4, 0.8
+
+
+class Step(NamedTuple):
+    """Where a run went, and how the gradient changed on the way."""
+
+    move: np.ndarray
+    change: np.ndarray
+
+
+class Minimum(NamedTuple):
+    """Where a run ended.
+
+    ``is_small`` tells that the gradient came to the size asked for; ``is_stuck`` that
+    no point along the last direction was better, as where rounding decides. ``steps``
+    is the memory at the end.
+    """
+
+    point: np.ndarray
+    value: float
+    size: float
+    n_iter: int
+    is_small: bool
+    is_stuck: bool
+    steps: list
+
+
+def minimise(
+    value_gradient: Callable, start, scaling, *, size, max_iter, noise, steps=()
+) -> Minimum:
+    """Walk down until the norm of the preconditioned gradient is at most ``size``.
+
+    Parameters
+    ----------
+    value_gradient : callable
+        Gives the function and its gradient.
+    start : array
+    scaling : object
+        Its ``gradient`` and then its ``coef`` multiply by the inverse of a guess of
+        the curvature, as halves of a square root; the norm is that of the first half.
+        Steps are tried at length 1.
+    size : float
+    max_iter : int
+    noise : float
+        Relative rounding error of the function. Within it, slopes decide.
+    steps : sequence of Step
+        Of an earlier run on a function alike.
+
+    Returns
+    -------
+    minimum : Minimum
+    """
+    memory = deque(steps, MEMORY)
+    point = start
+    value, gradient = value_gradient(point)
+    n_iter, is_stuck = 0, False
+    while True:
+        norm = float(np.linalg.norm(scaling.gradient(gradient)))
+        if norm <= size or n_iter == max_iter:
+            break
+        direction = -_precondition(gradient, memory, scaling)
+        found = _search(value_gradient, point, value, direction, gradient, noise)
+        if found is None and memory:
+            # The memory misleads, or is worn out: go on without.
+            memory.clear()
+            continue
+        if found is None:
+            is_stuck = True
+            break
+        n_iter += 1
+        step = Step(found[0] - point, found[2] - gradient)
+        if step.move @ step.change > 0:
+            memory.append(step)
+        point, value, gradient = found
+    steps = list(memory)
+    return Minimum(point, float(value), norm, n_iter, norm <= size, is_stuck, steps)
+
+
+def _precondition(gradient, memory, scaling):
+    """Multiply by the inverse curvature that the memory implies."""
+    vector = gradient.copy()
+    shares = []
+    for move, change in reversed(memory):
+        shares.append((move @ vector) / (move @ change))
+        vector -= shares[-1] * change
+    vector = scaling.coef(scaling.gradient(vector))
+    for (move, change), share in zip(memory, reversed(shares), strict=True):
+        vector += (share - (change @ vector) / (move @ change)) * move
+    return vector
+
+
+def _search(value_gradient, point, value, direction, gradient, noise):
+    """Find a length at which the function has fallen enough, from 1 down.
+
+    Gives the point, its value and its gradient, or None. Where the fall is lost in
+    rounding a slope that has become flatter will do (Hager and Zhang, "A New Conjugate
+    Gradient Method with Guaranteed Descent and an Efficient Line Search", 2005).
+    """
+    length, slope = 1.0, gradient @ direction
+    if slope >= 0:
+        return None
+    for _ in range(MAX_HALVINGS):
+        candidate = point + length * direction
+        next_value, next_gradient = value_gradient(candidate)
+        if next_value <= value + SUFFICIENT * length * slope:
+            return candidate, next_value, next_gradient
+        is_level = next_value <= value + noise * abs(value)
+        if is_level and abs(next_gradient @ direction) <= -LEFT * slope:
+            return candidate, next_value, next_gradient
+        # The minimum of the parabola through both values, within reason.
+        excess = next_value - value - length * slope
+        best = -slope * length**2 / (2 * excess) if np.isfinite(excess) else 0.0
+        length = float(np.clip(best, length / 10, length / 2))
+    return None
