@@ -22,9 +22,11 @@ from skreward._validation import compute_dtype, rows_as, too_large
 # A Cholesky factor of the curvature costs d^3 / 3; beyond, only its diagonal.
 MAX_FACTORED_FEATURES = 4096
 # Pairs a feature that the curvature is estimated on: its error is about
-# sqrt(1 / 4), which bounds the iterations, not the accuracy.
-CURVATURE_PAIRS_PER_FEATURE = 4
-MIN_CURVATURE_PAIRS = 8192
+# sqrt(1 / 3), which bounds the iterations, not the accuracy.
+CURVATURE_PAIRS_PER_FEATURE = 3
+MIN_CURVATURE_PAIRS = 4096
+# Up to here Newton steps on all pairs cost next to nothing.
+POLISHED_PAIRS = 8192
 # Share of the first gradient at which polishing ends.
 POLISHED = 1e-9
 # In units this small a coefficient does not move.
@@ -125,7 +127,10 @@ class LinearProblem:
         self._last = None
         origin = np.zeros(items.shape[1])
         _, self._first_gradient, margin = self._loss_gradient(origin, 0.0)
-        self._curvature = self._curvature_at(margin)
+        n_looked_at = CURVATURE_PAIRS_PER_FEATURE * items.shape[1]
+        self._curvature = self._curvature_at(
+            margin, max(MIN_CURVATURE_PAIRS, n_looked_at)
+        )
         # Of the solutions so far, without the penalty's part.
         self._steps: list[Step] = []
 
@@ -176,7 +181,7 @@ class LinearProblem:
         )
         converged = found.is_small or is_at_floor
         coef, loss = found.point, found.value
-        if converged and len(self._index) <= MIN_CURVATURE_PAIRS:
+        if converged and len(self._index) <= POLISHED_PAIRS:
             coef, loss = self._polish(coef, alpha, reference)
         return LinearSolution(coef, loss, found.n_iter, converged, reduction)
 
@@ -198,21 +203,20 @@ class LinearProblem:
         item_gradient -= np.bincount(self._second, slope, n_items)
         return self._items.gradient(item_gradient).astype(np.float64)
 
-    def _curvature_at(self, margin):
+    def _curvature_at(self, margin, max_pairs):
         of_pairs = self._weight * self._objective.hessian(margin, self._target)
-        return Curvature(self._items, self._index, of_pairs)
+        return Curvature(self._items, self._index, of_pairs, max_pairs)
 
     def _polish(self, coef, alpha, reference, max_steps=5):
         """Take Newton steps while they at least halve the gradient.
 
         L-BFGS compares values of the loss, which resolve the optimum to the root of
-        their rounding; a gradient resolves it to the rounding. Where the curvature is
-        that of all pairs this costs next to nothing.
+        their rounding; a gradient resolves it to the rounding.
         """
         floor = max(POLISHED, 10 * self._precision) * reference
         loss, gradient, margin = self._loss_gradient(coef, alpha)
         for _ in range(max_steps):
-            scaling = self._curvature_at(margin).preconditioner(alpha)
+            scaling = self._curvature_at(margin, POLISHED_PAIRS).preconditioner(alpha)
             scaled = scaling.gradient(gradient)
             candidate = coef - scaling.coef(scaled)
             next_loss, next_gradient, margin = self._loss_gradient(candidate, alpha)
@@ -228,14 +232,13 @@ class LinearProblem:
 class Curvature:
     """Curvature of the mean loss, sum_k c_k z_k z_k', z_k the differences.
 
-    Estimated on a deterministic subset of the pairs where there are many.
+    Estimated on a deterministic subset of at most ``max_pairs`` pairs.
     """
 
-    def __init__(self, items, index, curvature):
+    def __init__(self, items, index, curvature, max_pairs):
         n_pairs, n_features = len(index), items.shape[1]
-        n_kept = max(MIN_CURVATURE_PAIRS, CURVATURE_PAIRS_PER_FEATURE * n_features)
-        if n_kept < n_pairs:
-            kept = np.random.default_rng(0).choice(n_pairs, n_kept, replace=False)
+        if max_pairs < n_pairs:
+            kept = np.random.default_rng(0).choice(n_pairs, max_pairs, replace=False)
             kept.sort()
             curvature = curvature[kept] * (curvature.sum() / curvature[kept].sum())
             index = index[kept]

@@ -18,6 +18,8 @@ from skreward._text_items import TextPairs
 from skreward.pairs import EmbeddingPairs
 
 FLOAT_DTYPES = (np.float64, np.float32, np.float16)
+# Up to here a copy of half the items is worth the passes it saves.
+COPIED_BYTES = 1 << 28
 
 
 @dataclass(frozen=True)
@@ -253,14 +255,17 @@ def _drop_weightless(index, target, weight):
 
 
 def _drop_unused(pairs):
-    """Copy the items that occur if they are the minority, else share them all.
+    """Copy the items that occur if they are few, else share them all.
 
-    A fold of a cross-validation uses most items: working around the rest costs
-    less than a copy of the embeddings in every worker.
+    A fold of a cross-validation uses most items: working around the rest costs less
+    than a copy of the embeddings in every worker.
     """
     occurs = np.zeros(pairs.n_items, dtype=bool)
     occurs[pairs.index.ravel()] = True
-    return pairs.compact() if 2 * occurs.sum() < pairs.n_items else pairs
+    share = occurs.mean()
+    n_bytes = share * pairs.n_items * pairs.n_features * pairs.dtype.itemsize
+    is_worth_it = share < (1 / 2 if n_bytes < COPIED_BYTES else 1 / 8)
+    return pairs.compact() if is_worth_it else pairs
 
 
 def rows_as(items, dtype):
