@@ -641,9 +641,14 @@ class BradleyTerryRegressor(BaseRewardModel):
     def _uses_bfloat16(self, items):
         from skreward._torch.device import is_fast_at_bfloat16, resolve
 
+        is_double = compute_dtype(items) == np.float64
         if self.precision == "auto":
-            is_double = compute_dtype(items) == np.float64
             return not is_double and is_fast_at_bfloat16(resolve(self.device))
+        if self.precision == "bfloat16" and is_double:
+            raise ValueError(
+                'precision="bfloat16" is for float32 and float16, and X is float64, '
+                'which trains in float64. Convert X, or use precision="auto".'
+            )
         return self.precision == "bfloat16"
 
     def _train(self, jobs):

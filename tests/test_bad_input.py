@@ -132,6 +132,7 @@ TABLE = {
     "validation_fraction": (bt(validation_fraction=1.0), ValueError, "validation_f"),
     "n_iter_no_change": (bt(n_iter_no_change=0), ValueError, "n_iter_no_change"),
     "dropout": (bt(dropout=1.0), ValueError, "dropout"),
+    "precision": (bt(precision="half"), ValueError, "precision"),
     "max_pairs": (bt(max_pairs=0), ValueError, "max_pairs"),
     "random_state": (bt(random_state="seed"), ValueError, "random_state"),
     "device unknown": (bt(device="tpu"), ValueError, 'device.*"cuda:N".*tpu'),

@@ -83,6 +83,31 @@ def test_the_scale_and_shift_of_the_items_do_not_matter(preferences):
     assert_allclose(other.predict(moved), one.predict(pairs), rtol=1e-6, atol=1e-9)
 
 
+def test_bfloat16_products_give_nearly_the_same_network(curved):
+    items = curved.embeddings.astype(np.float32)
+    pairs = EmbeddingPairs(items, curved.pairs.index, curved.pairs.prompt_ids)
+    model = BradleyTerryRegressor((64, 32), max_iter=8, random_state=0)
+    full, half = (
+        clone(model).set_params(precision=precision).fit(pairs, curved.y)
+        for precision in ("full", "bfloat16")
+    )
+    assert half.coefs_[0].dtype == np.float32
+    assert_allclose(half.loss_curve_, full.loss_curve_, rtol=0.02)
+    assert np.corrcoef(half.predict(pairs), full.predict(pairs))[0, 1] > 0.995
+    assert not np.array_equal(half.coefs_[0], full.coefs_[0])
+    truth = golden(curved)
+    assert abs(half.score(pairs, truth) - full.score(pairs, truth)) < 0.02
+
+
+def test_precision_leaves_float64_alone(preferences):
+    pairs, y = preferences.pairs, preferences.y
+    model = BradleyTerryRegressor((8,), max_iter=3, random_state=0)
+    full = clone(model).set_params(precision="full").fit(pairs, y)
+    assert_array_equal(clone(model).fit(pairs, y).coefs_[0], full.coefs_[0])
+    with pytest.raises(ValueError, match=r"X is float64.*Convert X"):
+        model.set_params(precision="bfloat16").fit(pairs, y)
+
+
 def test_partial_fit_is_fit_epoch_by_epoch(preferences):
     pairs, y = preferences.pairs, preferences.y
     for sizes in ((), (8,)):

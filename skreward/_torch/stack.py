@@ -38,23 +38,24 @@ class Stack:
         ]
         self._shift = stacked([state.shift for state in states]).unsqueeze(1)
         self._inverse_scale = stacked([1 / s.scale for s in states]).unsqueeze(1)
-        self._averages, self._squares = self._first_moments(states, stacked)
+        self._averages, self._squares = (
+            [
+                self._moment(states, k, which, stacked)
+                for k in range(len(self._parameters))
+            ]
+            for which in (0, 1)
+        )
         self._n_steps = stacked([np.float64(s.n_steps) for s in states])
         self._generators = generators
         self._recipe = recipe
         self._activation = ACTIVATIONS[recipe.activation]
 
-    def _first_moments(self, states, stacked):
+    def _moment(self, states, k, which, stacked):
+        """Give what Adam remembers of a parameter: nothing in a new network."""
         if not states[0].moments:
-            zeros = [torch.zeros_like(p) for p in self._parameters]
-            return zeros, [torch.zeros_like(p) for p in self._parameters]
-        return (
-            [
-                stacked([state.moments[k][which] for state in states]).view_as(p)
-                for k, p in enumerate(self._parameters)
-            ]
-            for which in (0, 1)
-        )
+            return torch.zeros_like(self._parameters[k])
+        moment = stacked([state.moments[k][which] for state in states])
+        return moment.view_as(self._parameters[k])
 
     def rewards(self, x, members, parameters=None, n_rows=None):
         """Rewards of items, (m, n, n_features) to (m, n), by a slice of m members.
@@ -106,7 +107,7 @@ class Stack:
     def _adam(self, members, gradients):
         n_steps = self._n_steps[members].add_(1).view(-1, 1, 1)
         first, second = (1 - beta**n_steps for beta in BETAS)
-        # Rearranged so that nothing but the squares is gone through twice.
+        # rate m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + epsilon), scalars together.
         size = -self._recipe.learning_rate * second.sqrt() / first
         epsilon = EPSILON * second.sqrt()
         for k, gradient in enumerate(gradients):

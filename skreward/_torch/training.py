@@ -116,7 +116,7 @@ def train(jobs, device):
         # Members with many steps an epoch come first: those of a step are a prefix.
         order = sorted(range(len(jobs)), key=lambda k: -_n_steps(jobs[k]))
         n_at_once = _members_at_once(jobs, device)
-        states = {}
+        states: dict[int, TrainingState] = {}
         for first in range(0, len(jobs), n_at_once):
             members = order[first : first + n_at_once]
             names = [f"Member {m}: " if len(jobs) > 1 else "" for m in members]
@@ -152,8 +152,8 @@ class _Step(NamedTuple):
     """A batch of every member that has one, padded by pairs of no weight.
 
     ``items`` has shape (m, n_items), ``place`` (m, 2, n_pairs), ``target`` and
-    ``weight`` (m, n_pairs); ``n_items`` and ``n_pairs`` count what is no padding,
-    ``share`` is 1 / n_pairs, on the device.
+    ``weight`` (m, n_pairs); ``n_items`` counts the items that are no padding, and
+    ``share``, on the device, is 1 over the number of such pairs.
     """
 
     items: torch.Tensor
@@ -162,7 +162,6 @@ class _Step(NamedTuple):
     weight: torch.Tensor
     share: torch.Tensor
     n_items: list
-    n_pairs: list
 
 
 def _steps(pairs, epochs, index_device, device):
@@ -174,8 +173,7 @@ def _steps(pairs, epochs, index_device, device):
         places = [e.place[e.pairs(batch)].T for _, e in running]
         targets = [p.target[k] for (p, _), k in zip(running, numbers, strict=True)]
         weights = [p.weight[k] for (p, _), k in zip(running, numbers, strict=True)]
-        n_pairs = [len(k) for k in numbers]
-        share = 1 / np.array(n_pairs, dtype=targets[0].dtype)
+        share = 1 / np.array([len(k) for k in numbers], dtype=targets[0].dtype)
         yield _Step(
             _padded(items).to(index_device, non_blocking=True),
             _padded(places).to(device, non_blocking=True),
@@ -183,7 +181,6 @@ def _steps(pairs, epochs, index_device, device):
             _padded(weights).to(device, non_blocking=True),
             torch.from_numpy(share).to(device, non_blocking=True),
             [len(i) for i in items],
-            n_pairs,
         )
 
 
