@@ -57,10 +57,11 @@ class ItemMatrix:
     def __init__(self, items):
         self.dtype = compute_dtype(items)
         self.shape = items.shape
-        if items.dtype != self.dtype and (
-            sp.issparse(items) or items.size * self.dtype.itemsize <= CONVERTED_BYTES
-        ):
-            items = items.astype(self.dtype)
+        n_bytes = items.shape[0] * items.shape[1] * self.dtype.itemsize
+        if sp.issparse(items):
+            items = items.astype(self.dtype, copy=False)
+        elif items.dtype != self.dtype and n_bytes <= CONVERTED_BYTES:
+            items = _half.to_float32(items)
         self._items = items
 
     def _blocks(self):
