@@ -152,8 +152,8 @@ class _Step(NamedTuple):
     """A batch of every member that has one, padded by pairs of no weight.
 
     ``items`` has shape (m, n_items), ``place`` (m, 2, n_pairs), ``target`` and
-    ``weight`` (m, n_pairs); ``n_items`` counts the items that are no padding, and
-    ``share``, on the device, is 1 over the number of such pairs.
+    ``weight`` (m, n_pairs); ``share``, (m,), is 1 over the number of pairs that are
+    no padding, and ``n_items`` counts such items.
     """
 
     items: torch.Tensor
@@ -166,22 +166,24 @@ class _Step(NamedTuple):
 
 def _steps(pairs, epochs, index_device, device):
     """Give the steps of an epoch; members with more batches come first."""
+    columns: tuple[list, ...] = ([], [], [], [], [])
+    n_items = []
     for batch in range(len(epochs[0])):
         running = [(p, e) for p, e in zip(pairs, epochs, strict=True) if batch < len(e)]
         items = [e.items_of(batch) for _, e in running]
         numbers = [e.order[e.pairs(batch)] for _, e in running]
-        places = [e.place[e.pairs(batch)].T for _, e in running]
-        targets = [p.target[k] for (p, _), k in zip(running, numbers, strict=True)]
-        weights = [p.weight[k] for (p, _), k in zip(running, numbers, strict=True)]
-        share = 1 / np.array([len(k) for k in numbers], dtype=targets[0].dtype)
-        yield _Step(
-            _padded(items).to(index_device, non_blocking=True),
-            _padded(places).to(device, non_blocking=True),
-            _padded(targets).to(device, non_blocking=True),
-            _padded(weights).to(device, non_blocking=True),
-            torch.from_numpy(share).to(device, non_blocking=True),
-            [len(i) for i in items],
+        step = (
+            _padded(items),
+            _padded([e.place[e.pairs(batch)].T for _, e in running]),
+            _padded([p.target[k] for (p, _), k in zip(running, numbers, strict=True)]),
+            _padded([p.weight[k] for (p, _), k in zip(running, numbers, strict=True)]),
+            1 / np.array([len(k) for k in numbers], dtype=pairs[0].target.dtype),
         )
+        for column, part in zip(columns, step, strict=True):
+            column.append(part)
+        n_items.append([len(i) for i in items])
+    sent = [_sent(columns[0], index_device), *(_sent(c, device) for c in columns[1:])]
+    return [_Step(*parts) for parts in zip(*sent, n_items, strict=True)]
 
 
 def _padded(parts):
@@ -190,7 +192,14 @@ def _padded(parts):
     stacked = np.zeros((len(parts), *parts[0].shape[:-1], longest), parts[0].dtype)
     for row, part in zip(stacked, parts, strict=True):
         row[..., : part.shape[-1]] = part
-    return torch.from_numpy(stacked)
+    return stacked
+
+
+def _sent(arrays, device):
+    """Send arrays of one dtype in one piece: a device waits once, not once a step."""
+    flat = torch.from_numpy(np.concatenate([array.ravel() for array in arrays]))
+    parts = flat.to(device).split([array.size for array in arrays])
+    return [p.view(array.shape) for p, array in zip(parts, arrays, strict=True)]
 
 
 class _Run:
@@ -209,11 +218,7 @@ class _Run:
         dtype = jobs[0].state.coefs[0].dtype
         self._training = [_Pairs(job.comparisons, job.kept, dtype) for job in jobs]
         self._validation = [_Pairs(job.comparisons, job.held, dtype) for job in jobs]
-        block = max(1, EVALUATION_BLOCK // len(jobs))
-        self._looks = [
-            plan(p.index, np.arange(len(p.index)), block) if len(p.index) else None
-            for p in self._validation
-        ]
+        self._looks = [self._look(pairs) for pairs in self._validation]
         self._monitors = [
             Monitor(job.recipe, name) for job, name in zip(jobs, names, strict=True)
         ]
@@ -287,17 +292,21 @@ class _Run:
             total[: len(losses)] += losses.detach()
         return total.cpu().numpy() / [len(p.index) for p in pairs]
 
+    def _look(self, pairs):
+        """Give the steps of a look at validation pairs; None without any."""
+        if not len(pairs.index):
+            return None
+        epoch = plan(pairs.index, np.arange(len(pairs.index)), EVALUATION_BLOCK)
+        return _steps([pairs], [epoch], self._source.index_device, self._device)
+
     @torch.no_grad()
     def _evaluate(self, place, member):
         """Mean loss of a member's validation pairs, without dropout."""
-        pairs = [self._validation[member]]
         total = torch.zeros((), dtype=torch.float64, device=self._device)
-        for step in _steps(
-            pairs, [self._looks[member]], self._source.index_device, self._device
-        ):
+        for step in self._looks[member]:
             rewards = self._stack.rewards(self._gather(step), slice(place, place + 1))
             total += self._losses(rewards, step).sum()
-        return total.item() / len(pairs[0].index)
+        return total.item() / len(self._validation[member].index)
 
     def _gather(self, step):
         """Items of every member, (m, n_items, n_features)."""
