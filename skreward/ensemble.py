@@ -95,7 +95,7 @@ class RewardEnsemble(BaseRewardModel):
     n_features_in_ : int
         Width of the embeddings.
 
-    feature_names_in_ : array of shape (n_features_in_,)
+    feature_names_in_ : array of shape (n_features,)
         Only where X was a data frame of items.
 
     See Also
