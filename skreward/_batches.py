@@ -53,14 +53,17 @@ def shuffle(groups, batch_size, rng):
     """Put pairs in random order, clump by clump.
 
     ``groups`` numbers the group of every pair from 0. A clump is a random part of one
-    group, of at most an eighth of a batch; clumps come in random order.
+    group, of about an eighth of a batch or less; clumps come in random order.
     """
     order = rng.permutation(len(groups))
     order = order[np.argsort(groups[order], kind="stable")]
     sizes = np.bincount(groups)
+    largest = max(1, batch_size // CLUMPS_A_BATCH)
+    n_clumps = np.maximum(1, np.rint(sizes / largest).astype(int))
     rank = np.arange(len(order)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    clump = np.cumsum(rank % max(1, batch_size // CLUMPS_A_BATCH) == 0) - 1
-    number = rng.permutation(clump[-1] + 1)
+    first = np.repeat(np.cumsum(n_clumps) - n_clumps, sizes)
+    clump = first + rank * np.repeat(n_clumps, sizes) // np.repeat(sizes, sizes)
+    number = rng.permutation(n_clumps.sum())
     return order[np.argsort(number[clump], kind="stable")]
 
 
