@@ -71,6 +71,17 @@ def where(rows, **levels):
     ]
 
 
+def beside_the_paper(rows):
+    """Keep the blocks of pairs and labels on which the paper's recipe ran too."""
+
+    def block(row):
+        setting = row["setting"]
+        return tuple(v for k, v in setting.items() if k not in ("model", "recipe"))
+
+    shared = {block(row) for row in rows if row["setting"]["recipe"] != "package"}
+    return [row for row in rows if block(row) in shared]
+
+
 def paired(rows, others, metric, apart=APART):
     """Estimate the difference of two kinds of runs on the same prompts and labels."""
     return estimate(
@@ -196,6 +207,7 @@ def _pairing(rows):
 
 def _leak(rows):
     found = []
+    rows = beside_the_paper(rows)
     leaky = where(rows, recipe="paper-row")
     for model in "bt-mlp", "clf-mlp":
         for recipe in "paper-pair", "paper-prompt", "package":

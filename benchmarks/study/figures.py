@@ -3,7 +3,7 @@
 import matplotlib
 import numpy as np
 
-from benchmarks.study.claims import where
+from benchmarks.study.claims import beside_the_paper, where
 from benchmarks.study.intervals import by_prompt, estimate
 
 AXES = {
@@ -40,7 +40,8 @@ def draw(rows, folder):
         drawn.append(
             (
                 "validation_split.png",
-                "The paper's recipe by its validation split, and this package's.",
+                "The paper's recipe by its validation split, and this package's "
+                "training, on the same pairs and labels.",
             )
         )
     matplotlib.pyplot.close("all")
@@ -131,7 +132,7 @@ def _best_of_n(rows):
         if nulls:
             _curve(axes, nulls, "best_of_n", color="grey", label="length alone")
         axes.set(xscale="log", xlabel="N", ylabel="Best-of-N gain", title=task)
-        ticks = sorted({int(n) for row in mine for n in row["best_of_n"]})
+        ticks = _shared_n(mine, "best_of_n")
         axes.set_xticks(ticks, labels=map(str, ticks))
         axes.minorticks_off()
     panels[0].legend(fontsize=7)
@@ -140,16 +141,19 @@ def _best_of_n(rows):
 
 def _curve(axes, rows, name, **style):
     """Draw the mean over the rows of the N that all of them have."""
-    if not rows:
-        return
-    shared = sorted(set.intersection(*(set(map(int, row[name])) for row in rows)))
-    axes.plot(
-        shared, [np.mean([row[name][str(n)] for row in rows]) for n in shared], **style
-    )
+    shared = _shared_n(rows, name)
+    means = [np.mean([row[name][str(n)] for row in rows]) for n in shared]
+    axes.plot(shared, means, **style)
+
+
+def _shared_n(rows, name):
+    known = [set(map(int, row[name])) for row in rows]
+    return sorted(set.intersection(*known)) if known else []
 
 
 def _recipes(rows):
     figure, panels = _panels(len(METRICS))
+    rows = beside_the_paper(rows)
     recipes = _levels(rows, "recipe")
     for axes, (metric, name) in zip(panels, METRICS.items(), strict=True):
         for k, model in enumerate(("bt-mlp", "clf-mlp")):
