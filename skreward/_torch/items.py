@@ -21,20 +21,24 @@ class HostItems:
 
     def __init__(self, items, dtype, device):
         self._items, self._dtype, self._device = items, _torch_dtype(dtype), device
-        self._rows = np.empty((0, items.shape[1]), dtype=items.dtype)
+        self._rows = None
+        # torch gathers with all threads, and takes no memory that must not be written.
+        is_shared = isinstance(items, np.ndarray) and items.flags.writeable
+        self._shared = torch.from_numpy(items) if is_shared else None
 
     def gather(self, rows):
         """Give rows as a dense tensor on the device, good until the next call."""
         if sp.issparse(self._items):
-            batch = self._items[rows.numpy()].toarray()
+            batch = torch.from_numpy(self._items[rows.numpy()].toarray())
+        elif self._shared is None:
+            batch = torch.from_numpy(np.asarray(self._items[rows.numpy()]))
         else:
             # Memory is asked of the system once, not once a batch.
-            if len(rows) > len(self._rows):
-                shape = (len(rows), self._items.shape[1])
-                self._rows = np.empty(shape, dtype=self._items.dtype)
+            if self._rows is None or len(rows) > len(self._rows):
+                self._rows = self._shared.new_empty(len(rows), self._shared.shape[1])
             batch = self._rows[: len(rows)]
-            self._items.take(rows.numpy(), axis=0, out=batch, mode="clip")
-        return torch.from_numpy(batch).to(self._device).to(self._dtype)
+            torch.index_select(self._shared, 0, rows, out=batch)
+        return batch.to(self._device).to(self._dtype)
 
 
 class DeviceItems:

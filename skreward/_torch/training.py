@@ -35,7 +35,7 @@ EVALUATION_BLOCK = 8192
 # What one layer of a step may take, for all members that are trained at once.
 STEP_BYTES = {"cpu": 1 << 28, "cuda": 1 << 32}
 # Pairs that the scale of the features is measured on.
-SCALING_PAIRS = 2048
+SCALING_PAIRS = 1024
 
 
 @dataclass(frozen=True)
