@@ -255,3 +255,17 @@ def test_large_float16_is_converted_in_blocks(monkeypatch):
         in_blocks.predict(stored.embeddings), at_once.predict(stored.embeddings),
         rtol=1e-3, atol=1e-3,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+@pytest.mark.parametrize("name", MODELS)
+def test_embeddings_stored_backwards_or_by_column(name, dtype):
+    pairs, y = random_pairs(40, 5, 300)
+    items = pairs.embeddings.astype(dtype)
+    wanted = MODELS[name]().fit(EmbeddingPairs(items, pairs.index), y)
+    backwards = np.ascontiguousarray(items[::-1, ::-1])[::-1, ::-1]
+    for stored in (backwards, np.asfortranarray(items)):
+        model = MODELS[name]().fit(EmbeddingPairs(stored, pairs.index), y)
+        assert_allclose(
+            model.predict(stored), wanted.predict(items), rtol=1e-3, atol=1e-3
+        )

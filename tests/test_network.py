@@ -189,6 +189,8 @@ def test_device_gathering_is_host_gathering(preferences):
     ]
     assert batches[0].dtype == torch.float32
     assert torch.equal(*batches)
+    backwards = DeviceItems(items[::-1], np.dtype(np.float32), cpu)
+    assert torch.equal(backwards.gather(len(items) - 1 - rows), batches[0])
 
     from skreward._linear import ItemMatrix
 

@@ -5,7 +5,7 @@ import scipy.sparse as sp
 import torch
 
 from skreward._torch.device import explained_memory_errors
-from skreward._validation import compute_dtype
+from skreward._validation import compute_dtype, rows_as
 
 
 def upload(items, dtype, device):
@@ -22,16 +22,16 @@ class HostItems:
     def __init__(self, items, dtype, device):
         self._items, self._dtype, self._device = items, _torch_dtype(dtype), device
         self._rows = None
-        # torch gathers with all threads, and takes no memory that must not be written.
-        is_shared = isinstance(items, np.ndarray) and items.flags.writeable
+        # torch gathers with all threads, but takes no memory that is read-only or
+        # runs backwards.
+        is_shared = isinstance(items, np.ndarray) and items.flags.carray
         self._shared = torch.from_numpy(items) if is_shared else None
 
     def gather(self, rows):
         """Give rows as a dense tensor on the device, good until the next call."""
-        if sp.issparse(self._items):
-            batch = torch.from_numpy(self._items[rows.numpy()].toarray())
-        elif self._shared is None:
-            batch = torch.from_numpy(np.asarray(self._items[rows.numpy()]))
+        if self._shared is None:
+            here = self._items[rows.numpy()]
+            batch = torch.from_numpy(rows_as(here, here.dtype))
         else:
             # Memory is asked of the system once, not once a batch.
             if self._rows is None or len(rows) > len(self._rows):
@@ -45,7 +45,7 @@ class DeviceItems:
     """All items uploaded once, rows gathered on the device."""
 
     def __init__(self, items, dtype, device):
-        self._items = torch.tensor(items, device=device)
+        self._items = torch.tensor(np.ascontiguousarray(items), device=device)
         self._dtype = _torch_dtype(dtype)
         self.index_device = device
 
@@ -62,7 +62,7 @@ class DeviceItemMatrix:
         self.shape = items.shape
         n_bytes = items.shape[0] * items.shape[1] * self.dtype.itemsize
         with explained_memory_errors(device, n_bytes):
-            self._items = torch.tensor(items, device=device).to(
+            self._items = torch.tensor(np.ascontiguousarray(items), device=device).to(
                 _torch_dtype(self.dtype)
             )
 
