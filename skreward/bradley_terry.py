@@ -130,8 +130,9 @@ class BradleyTerryRegressor(BaseRewardModel):
 
     precision : {"auto", "full", "bfloat16"}, default="auto"
         Of the network's products in training: "full" is X's own (float32 for
-        float16); "bfloat16" is some three times as fast where the device has units
-        for it, and orders as well. "auto" takes it there, except for float64.
+        float16); "bfloat16" products are two to three times as fast where the device
+        has units for them, and the network orders as well. "auto" takes them there,
+        except for float64.
         Weights, losses and steps are X's own in any case, and so are predictions.
 
     random_state : int, RandomState instance or None, default=None
@@ -407,7 +408,11 @@ class BradleyTerryRegressor(BaseRewardModel):
         """
         self._validate_params()
         if self._check_parameters() != "lbfgs":
-            raise ValueError('fit_path needs solver="lbfgs" and the linear reward.')
+            raise ValueError(
+                'fit_path needs solver="lbfgs" and the linear reward, got '
+                f"solver={self.solver!r} and hidden_layer_sizes="
+                f"{self.hidden_layer_sizes!r}."
+            )
         alphas = check_numbers(alphas, "alphas")
         if len(alphas) == 0 or alphas.min() < 0:
             raise ValueError(f"alphas must hold penalties >= 0, got {alphas.tolist()}.")

@@ -140,10 +140,11 @@ def _members_at_once(jobs, device):
 class _Pairs:
     """A member's pairs, kept or held, with weights of mean 1."""
 
-    def __init__(self, comparisons, mask, dtype):
-        self.index = comparisons.index[mask]
-        self.target = comparisons.target[mask].astype(dtype)
-        weight = comparisons.weight[mask]
+    def __init__(self, job, mask, dtype):
+        self.index = job.comparisons.index[mask]
+        self.groups = job.groups[mask]
+        self.target = job.comparisons.target[mask].astype(dtype)
+        weight = job.comparisons.weight[mask]
         mean = weight.mean() if len(weight) else 1.0
         self.weight = (weight / mean).astype(dtype)
 
@@ -216,8 +217,8 @@ class _Run:
             [job.state for job in jobs], generators, jobs[0].recipe, device
         )
         dtype = jobs[0].state.coefs[0].dtype
-        self._training = [_Pairs(job.comparisons, job.kept, dtype) for job in jobs]
-        self._validation = [_Pairs(job.comparisons, job.held, dtype) for job in jobs]
+        self._training = [_Pairs(job, job.kept, dtype) for job in jobs]
+        self._validation = [_Pairs(job, job.held, dtype) for job in jobs]
         self._looks = [self._look(pairs) for pairs in self._validation]
         self._monitors = [
             Monitor(job.recipe, name) for job, name in zip(jobs, names, strict=True)
@@ -279,11 +280,10 @@ class _Run:
         """Step through every member's pairs once; gives their mean losses."""
         jobs = [self._jobs[member] for member in members]
         pairs = [self._training[member] for member in members]
-        epochs = [
-            plan(p.index, shuffle(job.groups[job.kept], size, job.rng), size)
-            for job, p in zip(jobs, pairs, strict=True)
-            for size in [job.recipe.batch_size]
-        ]
+        epochs = []
+        for job, p in zip(jobs, pairs, strict=True):
+            order = shuffle(p.groups, job.recipe.batch_size, job.rng)
+            epochs.append(plan(p.index, order, job.recipe.batch_size))
         total = torch.zeros(len(jobs), dtype=torch.float64, device=self._device)
         for step in _steps(pairs, epochs, self._source.index_device, self._device):
             rewards, leaves = self._stack.try_out(self._gather(step), step.n_items)
