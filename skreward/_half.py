@@ -2,38 +2,123 @@
 
 NumPy converts and checks float16 a number at a time; integers of the same bits go
 through its vector units. Conventions: a number is (-1)^s 2^(e - 15) (1 + f / 2^10), its
-bits s e f; float32 has the same in 8 and 23 bits, with a bias of 127.
+bits s e f; float32 has the same in 8 and 23 bits, with a bias of 127. So bits that are
+moved to where float32 has them make the number divided by 2^112.
+
+Products are taken block by block, in as many threads as NumPy's own would take, and
+without them inside: NumPy's wait for each other. No sum depends on how many there are.
 """
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
+from threadpoolctl import threadpool_info
 
-INFINITE = np.uint16(0x7C00)  # all bits of e: infinity or NaN
-NO_SIGN = np.uint16(0x7FFF)
+INFINITE = 0x7C00  # all bits of e: infinity, or NaN with some of f
+SIGN = 0x8000
 SIGN_AND_REST = np.int32(-0x70002000)  # bits s, and e f where they are in float32
-REBIAS = np.float32(2.0 ** (127 - 15))
-CHECKED_AT_ONCE = 1 << 18
+REBIAS = 2.0 ** (127 - 15)
+# A block stays in the processor's cache between its conversion and its product.
+BLOCK_BYTES = 1 << 21
+# One thread's turn: memory is asked for once, and waiting is rare.
+BLOCKS_A_CHUNK = 32
 
 
-def to_float32(values, out=None):
-    """Convert finite float16 to float32, exactly.
-
-    ``out``, a C-contiguous float32 array of the shape, saves the allocation.
-    """
-    if out is None:
-        out = np.empty(values.shape, dtype=np.float32)
-    bits = out.view(np.int32)
-    np.left_shift(values.view(np.int16), 13, out=bits, dtype=np.int32)
-    np.bitwise_and(bits, SIGN_AND_REST, out=bits)
-    return np.multiply(out, REBIAS, out=out)
+def to_float32(values):
+    """Convert finite float16 to float32, exactly."""
+    out = np.empty(values.shape, dtype=np.float32)
+    _move_bits(values, out)
+    return np.multiply(out, np.float32(REBIAS), out=out)
 
 
-def is_finite(values):
+def rewards(items, coef):
+    """Items @ coef in float32, for finite float16 of shape (n_items, n_features)."""
+    coef, unit = _lifted(coef)
+    found = np.empty(items.shape[0], dtype=np.float32)
+
+    def of_chunk(rows):
+        for part, block in _blocks(items, rows):
+            np.vecdot(block, coef, out=found[part])
+
+    _by_chunks(of_chunk, *items.shape)
+    return found * unit
+
+
+def gradient(items, item_gradient):
+    """Items.T @ item_gradient in float32, for finite float16."""
+    item_gradient, unit = _lifted(item_gradient)
+
+    def of_chunk(rows):
+        total = np.zeros(items.shape[1], dtype=np.float32)
+        for part, block in _blocks(items, rows):
+            total += np.einsum("i,ij->j", item_gradient[part], block)
+        return total
+
+    found = np.zeros(items.shape[1], dtype=np.float32)
+    for total in _by_chunks(of_chunk, *items.shape):
+        found += total
+    return found * unit
+
+
+def is_finite(items):
     """Whether no number of a float16 matrix is infinite or NaN."""
-    step = max(1, CHECKED_AT_ONCE // max(1, values.shape[1]))
-    scratch = np.empty((min(step, values.shape[0]), values.shape[1]), dtype=np.uint16)
-    for start in range(0, values.shape[0], step):
-        part = values[start : start + step].view(np.uint16)
-        size = np.bitwise_and(part, NO_SIGN, out=scratch[: len(part)])
-        if size.max(initial=0) >= INFINITE:
-            return False
-    return True
+
+    def of_chunk(rows):
+        for part in _parts(rows, items.shape[1]):
+            bits = items[part].view(np.uint16)
+            # With a sign they are the largest; the others are, where it counts as one.
+            signed, others = bits.max(initial=0), bits.view(np.int16).max(initial=0)
+            if signed >= SIGN + INFINITE or others >= INFINITE:
+                return False
+        return True
+
+    return all(_by_chunks(of_chunk, *items.shape))
+
+
+def _move_bits(values, out):
+    """Write float16 values, divided by 2^112, to float32 of the same shape."""
+    bits = out.view(np.int32)
+    # By steps: NumPy takes twice as long where it has to convert on the way.
+    np.copyto(bits, values.view(np.int16))
+    np.left_shift(bits, 13, out=bits)
+    np.bitwise_and(bits, SIGN_AND_REST, out=bits)
+
+
+def _lifted(vector):
+    """Give a vector that undoes the division by 2^112, and the unit of its products."""
+    vector = np.asarray(vector, dtype=np.float64)
+    unit = np.ldexp(0.5, np.frexp(np.abs(vector).max(initial=0))[1])
+    return (vector / unit * REBIAS).astype(np.float32), np.float32(unit)
+
+
+def _block_rows(n_features):
+    return max(1, BLOCK_BYTES // (4 * max(1, n_features)))
+
+
+def _parts(rows, n_features):
+    """Cut a range of rows into the slices of its blocks."""
+    step = _block_rows(n_features)
+    for start in range(rows.start, rows.stop, step):
+        yield slice(start, min(start + step, rows.stop))
+
+
+def _blocks(items, rows):
+    """Give the slices of a range of rows, and these rows divided by 2^112."""
+    n_features = items.shape[1]
+    n_rows = min(_block_rows(n_features), len(rows))
+    moved = np.empty((n_rows, n_features), dtype=np.float32)
+    for part in _parts(rows, n_features):
+        block = moved[: part.stop - part.start]
+        _move_bits(items[part], block)
+        yield part, block
+
+
+def _by_chunks(of_chunk, n_rows, n_features):
+    """Give what a function makes of each range of rows, in order, found in threads."""
+    step = BLOCKS_A_CHUNK * _block_rows(n_features)
+    chunks = [range(k, min(k + step, n_rows)) for k in range(0, n_rows, step)]
+    if len(chunks) < 2:
+        return [of_chunk(rows) for rows in chunks]
+    pools = (p["num_threads"] for p in threadpool_info() if p["user_api"] == "blas")
+    with ThreadPoolExecutor(max(pools, default=1)) as threads:
+        return list(threads.map(of_chunk, chunks))

@@ -33,8 +33,6 @@ POLISHED = 1e-9
 FROZEN = 1e100
 # float16 that takes no more than this in float32 is converted once.
 CONVERTED_BYTES = 1 << 28
-# A block stays in the processor's cache between its conversion and its product.
-BLOCK_BYTES = 1 << 20
 
 
 class LinearSolution(NamedTuple):
@@ -46,6 +44,15 @@ class LinearSolution(NamedTuple):
     converged: bool
     reduction: float
     """Norm of the preconditioned gradient, relative to the one at zero."""
+    rewards: np.ndarray
+    """Of the items, in float64."""
+
+
+def item_rewards(items, coef):
+    """Items @ coef, shape (n_items,), in the items' dtype; in float32 for float16."""
+    if items.dtype == np.float16:
+        return _half.rewards(items, coef)
+    return items @ coef.astype(items.dtype)
 
 
 class ItemMatrix:
@@ -58,55 +65,42 @@ class ItemMatrix:
         self.dtype = compute_dtype(items)
         self.shape = items.shape
         n_bytes = items.shape[0] * items.shape[1] * self.dtype.itemsize
-        if sp.issparse(items):
-            items = items.astype(self.dtype, copy=False)
-        elif items.dtype != self.dtype and n_bytes <= CONVERTED_BYTES:
-            items = _half.to_float32(items)
-        self._items = items
-
-    def _blocks(self):
-        row_bytes = max(1, self.shape[1] * self.dtype.itemsize)
-        step = max(1, BLOCK_BYTES // row_bytes)
-        converted = np.empty((step, self.shape[1]), dtype=self.dtype)
-        for start in range(0, self.shape[0], step):
-            part = self._items[start : start + step]
-            rows = slice(start, start + len(part))
-            yield rows, _half.to_float32(part, out=converted[: len(part)])
-
-    @property
-    def _is_converted(self):
-        return self._items.dtype == self.dtype
+        is_half = items.dtype == np.float16
+        is_small = n_bytes <= CONVERTED_BYTES
+        self._items = _half.to_float32(items) if is_half and is_small else items
 
     def rewards(self, coef):
         """Items @ coef, shape (n_items,)."""
-        coef = coef.astype(self.dtype)
-        if self._is_converted:
-            return self._items @ coef
-        rewards = np.empty(self.shape[0], dtype=self.dtype)
-        for rows, block in self._blocks():
-            rewards[rows] = block @ coef
-        return rewards
+        return item_rewards(self._items, coef)
 
     def gradient(self, item_gradient):
         """Items.T @ item_gradient, shape (n_features,)."""
-        item_gradient = item_gradient.astype(self.dtype)
-        if self._is_converted:
-            return self._items.T @ item_gradient
-        gradient = np.zeros(self.shape[1], dtype=self.dtype)
-        for rows, block in self._blocks():
-            gradient += block.T @ item_gradient[rows]
-        return gradient
+        if self._items.dtype == np.float16:
+            return _half.gradient(self._items, item_gradient)
+        return self._items.T @ item_gradient.astype(self.dtype)
 
     def differences(self, index):
         """items[index[:, 0]] - items[index[:, 1]], dense or sparse as the items."""
         first, second = self._items[index[:, 0]], self._items[index[:, 1]]
-        return first.astype(self.dtype, copy=False) - second.astype(self.dtype)
+        if self._items.dtype == np.float16:
+            first, second = _half.to_float32(first), _half.to_float32(second)
+        return first - second
 
     def is_constant(self, features):
         """Whether each of some features is the same in every item."""
         if sp.issparse(self._items):
             return np.zeros(len(features), dtype=bool)
         return (self._items[:, features] == self._items[0, features]).all(axis=0)
+
+
+class _Point(NamedTuple):
+    """The loss without its penalty, and what it was computed from."""
+
+    coef: np.ndarray
+    rewards: np.ndarray
+    margin: np.ndarray
+    loss: float
+    gradient: np.ndarray
 
 
 class LinearProblem:
@@ -184,17 +178,24 @@ class LinearProblem:
         coef, loss = found.point, found.value
         if converged and len(self._index) <= POLISHED_PAIRS:
             coef, loss = self._polish(coef, alpha, reference)
-        return LinearSolution(coef, loss, found.n_iter, converged, reduction)
+        rewards = self._at(coef).rewards
+        return LinearSolution(coef, loss, found.n_iter, converged, reduction, rewards)
 
     def _loss_gradient(self, coef, alpha):
-        if self._last is None or not np.array_equal(coef, self._last[0]):
+        here = self._at(coef)
+        loss = here.loss + alpha / 2 * coef @ coef
+        return loss, here.gradient + alpha * coef, here.margin
+
+    def _at(self, coef):
+        """Evaluate the loss, unless that was done last."""
+        # Where one run ends the next begins: on a path, or with polishing.
+        if self._last is None or not np.array_equal(coef, self._last.coef):
             rewards = self._items.rewards(coef).astype(np.float64)
             margin = rewards[self._first] - rewards[self._second]
             value, slope = self._objective.value_gradient(margin, self._target)
-            # Where one run ends the next begins: on a path, or with polishing.
-            self._last = coef, self._weight @ value, self._back(slope), margin
-        _, loss, gradient, margin = self._last
-        return loss + alpha / 2 * coef @ coef, gradient + alpha * coef, margin
+            loss, gradient = self._weight @ value, self._back(slope)
+            self._last = _Point(coef, rewards, margin, loss, gradient)
+        return self._last
 
     def _back(self, slope):
         """Take slopes of the pairs' losses back to the coefficients."""

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from skreward._base import BaseRewardModel, mean_reward
 from skreward._compat import Interval, StrOptions, fit_context
 from skreward._grouping import chosen_first, sharing_groups, validation_split
-from skreward._linear import ItemMatrix, LinearProblem
+from skreward._linear import ItemMatrix, LinearProblem, item_rewards
 from skreward._network import ACTIVATIONS, forward
 from skreward._objectives import OBJECTIVES
 from skreward._validation import (
@@ -534,7 +534,7 @@ class BradleyTerryRegressor(BaseRewardModel):
 
     def _raw_reward(self, items):
         if hasattr(self, "coef_"):
-            return ItemMatrix(items).rewards(self.coef_)
+            return item_rewards(items, self.coef_)
         layers = self.coefs_, self.intercepts_, self.activation
         if self.device_ != "cpu":
             from skreward._torch import inference
@@ -702,7 +702,7 @@ class BradleyTerryRegressor(BaseRewardModel):
         self.coef_ = solution.coef.astype(compute_dtype(comparisons.items))
         self.loss_ = solution.loss
         self.n_iter_ = solution.n_iter
-        self._centre(comparisons)
+        self._centre(comparisons, solution.rewards)
 
     def _set_trained(self, state, comparisons):
         self._forget()
@@ -717,17 +717,17 @@ class BradleyTerryRegressor(BaseRewardModel):
         self.validation_loss_curve_ = state.validation_curve
         self.best_iter_ = state.best_iter
         self.n_iter_ = len(state.loss_curve)
-        return self._centre(comparisons)
+        reward = self._raw_reward(comparisons.items)
+        self._centre(comparisons, reward)
+        return reward - reward.dtype.type(self.offset_)
 
     def _forget(self):
         """Drop what an earlier fit, maybe of another form, has left."""
         for name in FITTED:
             self.__dict__.pop(name, None)
 
-    def _centre(self, comparisons):
-        """Set ``offset_``; gives the rewards of the items."""
-        reward = self._raw_reward(comparisons.items)
+    def _centre(self, comparisons, reward):
+        """Set ``offset_``, given the rewards of the items without it."""
         self.offset_ = mean_reward(reward, comparisons.item_weight)
         if not np.isfinite(self.offset_):
             raise too_large(comparisons.items.dtype)
-        return reward - reward.dtype.type(self.offset_)

@@ -248,7 +248,7 @@ def test_large_float16_is_converted_in_blocks(monkeypatch):
     stored = EmbeddingPairs(pairs.embeddings.astype(np.float16), pairs.index)
     at_once = BradleyTerryRegressor().fit(stored, y)
     monkeypatch.setattr("skreward._linear.CONVERTED_BYTES", 0)
-    monkeypatch.setattr("skreward._linear.BLOCK_BYTES", 1 << 10)
+    monkeypatch.setattr("skreward._half.BLOCK_BYTES", 1 << 10)
     in_blocks = BradleyTerryRegressor().fit(stored, y)
     assert_allclose(in_blocks.coef_, at_once.coef_, rtol=1e-3, atol=1e-4)
     assert_allclose(
