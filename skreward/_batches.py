@@ -13,6 +13,8 @@ import numpy as np
 
 # Batches of fewer clumps would be too alike inside, and too different from each other.
 CLUMPS_A_BATCH = 8
+# Entries of the table that finds an item's first place, for some batches at once.
+TABLE_SIZE = 1 << 20
 
 
 class Epoch(NamedTuple):
@@ -56,7 +58,7 @@ def shuffle(groups, batch_size, rng):
     group, of about an eighth of a batch or less; clumps come in random order.
     """
     order = rng.permutation(len(groups))
-    order = order[np.argsort(groups[order], kind="stable")]
+    order = order[_sorting(groups[order])]
     sizes = np.bincount(groups)
     largest = max(1, batch_size // CLUMPS_A_BATCH)
     n_clumps = np.maximum(1, np.rint(sizes / largest).astype(int))
@@ -64,20 +66,41 @@ def shuffle(groups, batch_size, rng):
     first = np.repeat(np.cumsum(n_clumps) - n_clumps, sizes)
     clump = first + rank * np.repeat(n_clumps, sizes) // np.repeat(sizes, sizes)
     number = rng.permutation(n_clumps.sum())
-    return order[np.argsort(number[clump], kind="stable")]
+    return order[_sorting(number[clump])]
+
+
+def _sorting(numbers):
+    """Give the stable order of numbers from 0."""
+    # Integers of 16 bits or less are sorted by their digits, eight times as fast.
+    narrow = np.min_scalar_type(numbers.max(initial=0))
+    return np.argsort(numbers.astype(narrow), kind="stable")
 
 
 def plan(index, order, batch_size):
     """Find the distinct items of every batch; gives an `Epoch`."""
     n_items = int(index.max()) + 1
-    batch = np.arange(len(order)) // batch_size
-    keys = (batch[:, np.newaxis] * n_items + index[order]).ravel()
-    distinct, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
-    # By first appearance, so that numbering the items otherwise changes no sum.
-    appearance = np.argsort(first)
-    rank = np.empty_like(appearance)
-    rank[appearance] = np.arange(len(appearance))
-    distinct = distinct[appearance]
-    starts = np.searchsorted(distinct // n_items, np.arange(batch[-1] + 2))
-    place = rank[inverse].reshape(-1, 2) - starts[batch][:, np.newaxis]
-    return Epoch(order, place, distinct % n_items, starts, batch_size)
+    named = index[order].ravel()
+    n_batches = -(-len(order) // batch_size)
+    n_at_once = min(n_batches, max(1, TABLE_SIZE // n_items))
+    first_named = np.empty(n_at_once * n_items, dtype=np.intp)
+    place = np.empty(len(named), dtype=np.intp)
+    items, sizes = [], []
+    step = 2 * batch_size * n_at_once
+    for start in range(0, len(named), step):
+        part = named[start : start + step]
+        position = np.arange(len(part))
+        batch = position // (2 * batch_size)
+        keys = batch * n_items + part
+        first_named.fill(len(part))
+        np.minimum.at(first_named, keys, position)
+        first = first_named[keys]
+        # By first appearance, so that numbering the items otherwise changes no sum.
+        is_first = first == position
+        distinct = np.bincount(batch[is_first])
+        before = np.cumsum(distinct) - distinct
+        rank = np.cumsum(is_first) - 1
+        place[start : start + step] = rank[first] - before[batch]
+        items.append(part[is_first])
+        sizes.append(distinct)
+    starts = np.concatenate([[0], np.cumsum(np.concatenate(sizes))])
+    return Epoch(order, place.reshape(-1, 2), np.concatenate(items), starts, batch_size)

@@ -15,7 +15,7 @@ from scipy.special import expit
 from skreward import _half
 from skreward._validation import compute_dtype
 
-BLOCK_BYTES = 1 << 25
+BLOCK_BYTES = 1 << 22
 
 ACTIVATIONS = {
     "relu": lambda h: np.maximum(h, 0, out=h),

@@ -18,7 +18,7 @@ from skreward._text_items import TextPairs
 from skreward.pairs import EmbeddingPairs
 
 FLOAT_DTYPES = (np.float64, np.float32, np.float16)
-# Up to here a copy of half the items is worth the passes it saves.
+# Up to here a copy of most items is worth the passes over the rest that it saves.
 COPIED_BYTES = 1 << 28
 
 
@@ -264,7 +264,7 @@ def _drop_unused(pairs):
     occurs[pairs.index.ravel()] = True
     share = occurs.mean()
     n_bytes = share * pairs.n_items * pairs.n_features * pairs.dtype.itemsize
-    is_worth_it = share < (1 / 2 if n_bytes < COPIED_BYTES else 1 / 8)
+    is_worth_it = share < (3 / 4 if n_bytes < COPIED_BYTES else 1 / 8)
     return pairs.compact() if is_worth_it else pairs
 
 
