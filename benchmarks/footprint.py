@@ -3,11 +3,14 @@
     python -m benchmarks.footprint linear
     python -m benchmarks.footprint network
     python -m benchmarks.footprint grid-in-memory
+    python -m benchmarks.footprint grid-in-threads
     python -m benchmarks.footprint grid-as-memmap
 
 A single process is charged with its resident set, memory-mapped pages included; a
 search in several with the proportional set sizes of all of them, looked at ten times a
-second. Linux only.
+second. What is not there in two looks in a row is not counted: processes are read one
+after the other, and pages that one lets go of and another maps meanwhile count twice.
+Linux only.
 """
 
 import json
@@ -19,13 +22,15 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+from joblib import parallel_config
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 
 from skreward import BradleyTerryRegressor, EmbeddingPairs
 from skreward.model_selection import PromptDisjointKFold
 
-KINDS = "linear", "network", "grid-in-memory", "grid-as-memmap"
+GRIDS = "grid-in-memory", "grid-in-threads", "grid-as-memmap"
+KINDS = "linear", "network", *GRIDS
 RESPONSES = 10
 
 
@@ -34,14 +39,16 @@ def footprint(kind):
     command = [sys.executable, "-m", "benchmarks.footprint", kind, "--job"]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "embeddings.npy"
-        if kind.startswith("grid"):
+        if kind in GRIDS:
             _write(path, 500_000, 512, np.float32)
         else:
             _write(path, 300_000, 1024, np.float16)
         job = subprocess.Popen([*command, str(path)], stdout=subprocess.PIPE, text=True)
-        largest = 0
-        while kind.startswith("grid") and job.poll() is None:
-            largest = max(largest, _proportional_set_size(job.pid))
+        largest = before = 0
+        while kind in GRIDS and job.poll() is None:
+            now = _proportional_set_size(job.pid)
+            largest = max(largest, min(before, now))
+            before = now
             time.sleep(0.1)
         output, _ = job.communicate()
     if job.returncode:
@@ -89,10 +96,10 @@ def _descendants(pid):
 
 def job(kind, path):
     """Fit, and print what was used."""
-    is_mapped = kind != "grid-in-memory"
-    items = np.load(path, mmap_mode="r" if is_mapped else None)
+    is_in_memory = kind in ("grid-in-memory", "grid-in-threads")
+    items = np.load(path, mmap_mode=None if is_in_memory else "r")
     n_items = len(items)
-    n_pairs = 200_000 if kind.startswith("grid") else 1_000_000
+    n_pairs = 200_000 if kind in GRIDS else 1_000_000
     rng = np.random.default_rng(0)
     prompt = rng.integers(n_items // RESPONSES, size=n_pairs)
     first = rng.integers(RESPONSES, size=n_pairs)
@@ -101,7 +108,8 @@ def job(kind, path):
     pairs = EmbeddingPairs(items, index, np.arange(n_items) // RESPONSES)
     y = rng.integers(2, size=n_pairs)
     started = time.perf_counter()
-    with warnings.catch_warnings():
+    backend = "threading" if kind == "grid-in-threads" else "loky"
+    with warnings.catch_warnings(), parallel_config(backend):
         warnings.simplefilter("ignore", ConvergenceWarning)
         _model(kind).fit(pairs, y)
     seconds = time.perf_counter() - started

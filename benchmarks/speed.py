@@ -317,6 +317,9 @@ ROWS: dict[str, Callable] = {
     "memory-linear": lambda n: fit_memory("linear"),
     "memory-network": lambda n: fit_memory("network"),
     "grid-search": lambda n: search_memory("grid-in-memory", "in memory"),
+    "grid-search-threads": lambda n: search_memory(
+        "grid-in-threads", "in memory, in threads"
+    ),
     "grid-search-memmap": lambda n: search_memory("grid-as-memmap", "as memmap"),
     "import": imports,
 }  # fmt: skip
