@@ -21,9 +21,9 @@ from skreward._validation import compute_dtype, rows_as, too_large
 
 # A Cholesky factor of the curvature costs d^3 / 3; beyond, only its diagonal.
 MAX_FACTORED_FEATURES = 4096
-# Pairs a feature that the curvature is estimated on: its error is about
-# sqrt(1 / 3), which bounds the iterations, not the accuracy.
-CURVATURE_PAIRS_PER_FEATURE = 3
+# Pairs a feature that the curvature is estimated on: their noise costs iterations, not
+# accuracy.
+CURVATURE_PAIRS_PER_FEATURE = 2
 MIN_CURVATURE_PAIRS = 4096
 # Up to here Newton steps on all pairs cost next to nothing.
 POLISHED_PAIRS = 8192
@@ -234,12 +234,14 @@ class LinearProblem:
 class Curvature:
     """Curvature of the mean loss, sum_k c_k z_k z_k', z_k the differences.
 
-    Estimated on a deterministic subset of at most ``max_pairs`` pairs.
+    Estimated on a deterministic subset of at most ``max_pairs`` pairs, and shrunk
+    towards its diagonal as far as it is noise.
     """
 
     def __init__(self, items, index, curvature, max_pairs):
         n_pairs, n_features = len(index), items.shape[1]
-        if max_pairs < n_pairs:
+        left_out = 1 - min(1, max_pairs / n_pairs)
+        if left_out:
             kept = np.random.default_rng(0).choice(n_pairs, max_pairs, replace=False)
             kept.sort()
             curvature = curvature[kept] * (curvature.sum() / curvature[kept].sum())
@@ -259,8 +261,28 @@ class Curvature:
             gram = scaled.T @ scaled
             self._gram = gram.toarray() if sp.issparse(gram) else gram
             self._diagonal = self._gram.diagonal().astype(np.float64)
+            if left_out:
+                self._gram *= 1 - left_out * self._noise(scaled)
         else:
             self._diagonal = _weighted_square_sum(z, curvature, largest)
+
+    def _noise(self, rows):
+        r"""Estimate the share of noise in the correlations of few rows.
+
+        .. math:: \frac{\sum_k ||x_k||^4 - ||C||^2 / n}{||C||^2 - d}
+
+        with the n rows x in units in which C = X'X has a diagonal of ones. From
+        O. Ledoit and M. Wolf, "A well-conditioned estimator for large-dimensional
+        covariance matrices" (2004).
+        """
+        size = np.sqrt(self._diagonal + _tiny(self._diagonal)).astype(rows.dtype)
+        squares = rows.power(2) if sp.issparse(rows) else np.square(rows)
+        lengths = (squares @ (1 / size**2)).astype(np.float64)
+        correlation = self._gram / size / size[:, np.newaxis]
+        total = float(np.linalg.norm(correlation)) ** 2
+        spread = total - np.count_nonzero(self._diagonal)
+        noise = lengths @ lengths - total / len(lengths)
+        return min(1.0, noise / spread) if spread > 0 else 0.0
 
     def preconditioner(self, alpha):
         """Factor the curvature plus alpha I, or scale by its diagonal."""

@@ -5,9 +5,11 @@ import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
+from sklearn.covariance import ledoit_wolf_shrinkage
 from sklearn.linear_model import LogisticRegression
 
 from skreward import BradleyTerryRegressor, EmbeddingPairs
+from skreward._linear import Curvature, ItemMatrix
 from skreward.datasets import make_preferences
 
 ALPHAS = np.array([1e-3, 1.0, 1e-5, 0.03, 1e-2])
@@ -106,3 +108,35 @@ def test_curvature_of_some_of_the_pairs_gives_the_optimum_of_all(alpha):
     assert_allclose(ours.coef_, theirs.coef_[0], rtol=1e-6, atol=1e-7)
     by_default = BradleyTerryRegressor(alpha=alpha).fit(data.pairs, data.y)
     assert_allclose(by_default.loss_, ours.loss_, rtol=1e-6)
+
+
+@pytest.mark.parametrize("store", [np.asarray, sp.csr_array])
+@pytest.mark.parametrize("decay", [0.0, 0.5, 2.0])
+def test_noise_of_the_curvature_is_that_of_ledoit_and_wolf(decay, store):
+    rng = np.random.default_rng(0)
+    items = rng.standard_normal((300, 20)) @ rng.standard_normal((20, 20))
+    items *= np.arange(1, 21) ** -decay
+    items[:, 7] = 3.0
+    index = np.column_stack([np.arange(0, 300, 2), np.arange(1, 300, 2)])
+    z = np.delete(items[index[:, 0]] - items[index[:, 1]], 7, axis=1)
+    z /= np.sqrt((z**2).mean(axis=0))
+    curvature = Curvature(ItemMatrix(store(items)), index, np.full(150, 0.25), 150)
+    rows = store(0.5 * (items[index[:, 0]] - items[index[:, 1]]) / curvature._unit)
+    wanted = ledoit_wolf_shrinkage(z, assume_centered=True)
+    assert 0.01 < wanted < 1
+    assert_allclose(curvature._noise(rows), wanted, rtol=1e-9)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.5])
+def test_a_noisy_curvature_does_not_mislead(decay, monkeypatch):
+    rng = np.random.default_rng(0)
+    items = rng.standard_normal((20_000, 100)) * np.arange(1, 101) ** -decay
+    items = items @ np.linalg.qr(rng.standard_normal((100, 100))).Q
+    index = rng.permutation(20_000).reshape(-1, 2)
+    margin = items[index[:, 0]] @ np.ones(100) - items[index[:, 1]] @ np.ones(100)
+    y = (2 * margin / margin.std() > rng.logistic(size=10_000)).astype(int)
+    monkeypatch.setattr("skreward._linear.MIN_CURVATURE_PAIRS", 1)
+    monkeypatch.setattr("skreward._linear.CURVATURE_PAIRS_PER_FEATURE", 1)
+    model = BradleyTerryRegressor(alpha=1e-6).fit(EmbeddingPairs(items, index), y)
+    # Without shrinkage 92 and 98.
+    assert model.n_iter_ <= 20
