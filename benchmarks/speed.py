@@ -60,17 +60,12 @@ def made_up(n_items, n_features, n_pairs, *, isotropic=False, seed=0):
     """Make float32 embeddings, same-prompt pairs (ten responses each), and labels."""
     rng = np.random.default_rng(seed)
     items = rng.standard_normal((n_items, n_features), dtype=np.float32)
-    reward = items @ rng.standard_normal(n_features, dtype=np.float32)
     if not isotropic:
         items /= np.sqrt(np.arange(1, n_features + 1, dtype=np.float32))
         # A rotation, so that no single feature carries a direction.
-        items = (
-            items
-            @ np.linalg.qr(
-                rng.standard_normal((n_features, n_features), dtype=np.float32)
-            )[0]
-        )
-        reward = items @ rng.standard_normal(n_features, dtype=np.float32)
+        square = rng.standard_normal((n_features, n_features), dtype=np.float32)
+        items = items @ np.linalg.qr(square).Q
+    reward = items @ rng.standard_normal(n_features, dtype=np.float32)
     reward /= reward.std()
     prompts = rng.integers(n_items // 10, size=n_pairs)
     first = rng.integers(10, size=n_pairs)

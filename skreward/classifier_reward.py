@@ -4,7 +4,6 @@ from numbers import Integral
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.linear_model import LogisticRegression
 from sklearn.utils import check_random_state, get_tags
 from sklearn.utils.validation import has_fit_parameter
 
@@ -151,6 +150,9 @@ class PairwiseClassifierReward(BaseRewardModel):
 
     def _new_classifier(self):
         if self.estimator is None:
+            # Imported where it is needed: it brings solvers and losses along.
+            from sklearn.linear_model import LogisticRegression
+
             return LogisticRegression(C=0.1)
         gives_logit = any(
             hasattr(self.estimator, name)

@@ -209,8 +209,21 @@ def run_python(code):
 
 def test_import_is_light():
     heavy = "torch sentence_transformers transformers matplotlib skops".split()
+    heavy += ["sklearn.linear_model", "sklearn.calibration"]
     code = f"import sys, skreward; print([m for m in {heavy} if m in sys.modules])"
     assert run_python(code) == "[]"
+
+
+def test_displays_are_there_when_asked_for():
+    code = (
+        "import skreward\n"
+        "print('plotting' in dir(skreward), skreward.plotting.__name__)\n"
+        "from skreward import *\n"
+        "print(plotting is skreward.plotting)"
+    )
+    assert run_python(code) == "True skreward.plotting\nTrue"
+    with pytest.raises(AttributeError, match="no attribute 'plots'"):
+        skreward.plots  # noqa: B018
 
 
 def test_the_linear_reward_loads_no_torch():
