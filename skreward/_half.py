@@ -66,7 +66,7 @@ def is_finite(items):
     def of_chunk(rows):
         for part in _parts(rows, items.shape[1]):
             bits = items[part].view(np.uint16)
-            # With a sign they are the largest; the others are, where it counts as one.
+            # Unsigned, the largest is one with a sign; signed, one without.
             signed, others = bits.max(initial=0), bits.view(np.int16).max(initial=0)
             if signed >= SIGN + INFINITE or others >= INFINITE:
                 return False
