@@ -13,6 +13,8 @@ import numpy as np
 
 MEMORY = 20
 MAX_HALVINGS = 30
+# Steps in a row that gain nothing, in value or gradient, before rounding is to blame.
+MAX_IDLE = 10
 # Share of the decrease that the slope promises, and of the slope that may be left.
 SUFFICIENT, LEFT = 1e-4, 0.8
 
@@ -28,8 +30,8 @@ class Minimum(NamedTuple):
     """Where a run ended.
 
     ``is_small`` tells that the gradient came to the size asked for; ``is_stuck`` that
-    no point along the last direction was better, as where rounding decides. ``steps``
-    is the memory at the end.
+    no point along the last direction was better, or the last points were none, as where
+    rounding decides. ``steps`` is the memory at the end.
     """
 
     point: np.ndarray
@@ -70,9 +72,13 @@ def minimise(
     point = start
     value, gradient = value_gradient(point)
     n_iter, is_stuck = 0, False
+    least, n_idle = np.inf, 0
     while True:
         norm = float(np.linalg.norm(scaling.gradient(gradient)))
-        if norm <= size or n_iter == max_iter:
+        if norm < least:
+            least, n_idle = norm, 0
+        is_stuck = n_idle == MAX_IDLE
+        if norm <= size or n_iter == max_iter or is_stuck:
             break
         direction = -_precondition(gradient, memory, scaling)
         found = _search(value_gradient, point, value, direction, gradient, noise)
@@ -84,6 +90,8 @@ def minimise(
             is_stuck = True
             break
         n_iter += 1
+        has_fallen = found[1] < value - noise * abs(value)
+        n_idle = 0 if has_fallen else n_idle + 1
         step = Step(found[0] - point, found[2] - gradient)
         if step.move @ step.change > 0:
             memory.append(step)

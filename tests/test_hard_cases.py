@@ -243,6 +243,23 @@ def test_early_stopping_that_finds_nothing_to_hold_out_says_so():
     assert model.validation_loss_curve_ == []
 
 
+@pytest.mark.parametrize("seed", [71, 130, 142, 149])
+def test_rounding_of_a_small_problem_is_no_failure(seed):
+    rng = np.random.RandomState(seed)
+    items = rng.standard_normal((36, 16)) @ rng.standard_normal((16, 16))
+    items = 0.25 * items * np.arange(1, 17) ** -1.5 + rng.standard_normal(16)
+    sides = [rng.randint(12, size=(12, 2)) + 12 * prompt for prompt in range(3)]
+    index = np.concatenate(sides)
+    index = index[index[:, 0] != index[:, 1]]
+    pairs = EmbeddingPairs(items.astype(np.float32), index)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = BradleyTerryRegressor(alpha=0.1).fit(pairs)
+    assert model.n_iter_ < 50
+    exact = BradleyTerryRegressor(alpha=0.1).fit(EmbeddingPairs(items, index))
+    assert_allclose(model.loss_, exact.loss_, rtol=1e-6)
+
+
 def test_large_float16_is_converted_in_blocks(monkeypatch):
     pairs, y = random_pairs(400, 5, 3000)
     stored = EmbeddingPairs(pairs.embeddings.astype(np.float16), pairs.index)

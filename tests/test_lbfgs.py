@@ -112,6 +112,18 @@ def test_a_function_in_low_precision_is_followed_by_its_slopes(logistic):
     assert_allclose(found.point, run(logistic).point, rtol=1e-3, atol=1e-4)
 
 
+def test_steps_that_gain_nothing_end_it(logistic):
+    def rounded(w):
+        value, gradient = logistic(w)
+        return value, gradient.astype(np.float16).astype(np.float64)
+
+    found = run(rounded, size=1e-12, noise=1e-4)
+    assert found.is_stuck
+    assert not found.is_small
+    assert found.n_iter < 100
+    assert found.value <= logistic(run(logistic).point)[0] + 1e-3
+
+
 def test_a_gradient_that_lies_leaves_it_stuck():
     found = run(lambda w: (float(w @ w), -2 * w - 1.0), n=3)
     assert found.is_stuck
