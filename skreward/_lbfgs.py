@@ -71,8 +71,7 @@ def minimise(
     memory = deque(steps, MEMORY)
     point = start
     value, gradient = value_gradient(point)
-    n_iter, is_stuck = 0, False
-    least, n_idle = np.inf, 0
+    n_iter, n_idle, least = 0, 0, np.inf
     while True:
         norm = float(np.linalg.norm(scaling.gradient(gradient)))
         if norm < least:

@@ -102,6 +102,11 @@ class _Point(NamedTuple):
     loss: float
     gradient: np.ndarray
 
+    def penalised(self, alpha):
+        """Give F and its gradient."""
+        value = self.loss + alpha / 2 * self.coef @ self.coef
+        return value, self.gradient + alpha * self.coef
+
 
 class LinearProblem:
     """F for one set of comparisons, solved for one alpha or for many.
@@ -120,11 +125,11 @@ class LinearProblem:
         self._weight = comparisons.weight / comparisons.weight.sum()
         self._precision = np.finfo(items.dtype).eps
         self._last = None
-        origin = np.zeros(items.shape[1])
-        _, self._first_gradient, margin = self._loss_gradient(origin, 0.0)
+        origin = self._at(np.zeros(items.shape[1]))
+        self._first_gradient = origin.gradient
         n_looked_at = CURVATURE_PAIRS_PER_FEATURE * items.shape[1]
         self._curvature = self._curvature_at(
-            margin, max(MIN_CURVATURE_PAIRS, n_looked_at)
+            origin, max(MIN_CURVATURE_PAIRS, n_looked_at)
         )
         # Of the solutions so far, without the penalty's part.
         self._steps: list[Step] = []
@@ -153,7 +158,7 @@ class LinearProblem:
             raise too_large(self._items.dtype)
 
         found = minimise(
-            lambda coef: self._loss_gradient(coef, alpha)[:2],
+            lambda coef: self._at(coef).penalised(alpha),
             start.astype(np.float64),
             scaling,
             # No gain is seen in the loss, which is log 2 at first, from a smaller one.
@@ -175,20 +180,18 @@ class LinearProblem:
             or found.size**2 / 2 <= self._precision * found.value
         )
         converged = found.is_small or is_at_floor
-        coef, loss = found.point, found.value
+        here = self._at(found.point)
         if converged and len(self._index) <= POLISHED_PAIRS:
-            coef, loss = self._polish(coef, alpha, reference)
-        rewards = self._at(coef).rewards
-        return LinearSolution(coef, loss, found.n_iter, converged, reduction, rewards)
-
-    def _loss_gradient(self, coef, alpha):
-        here = self._at(coef)
-        loss = here.loss + alpha / 2 * coef @ coef
-        return loss, here.gradient + alpha * coef, here.margin
+            here = self._polish(here, alpha, reference)
+        # Where one run ends the next of a path begins.
+        self._last = here
+        value, _ = here.penalised(alpha)
+        return LinearSolution(
+            here.coef, float(value), found.n_iter, converged, reduction, here.rewards
+        )
 
     def _at(self, coef):
         """Evaluate the loss, unless that was done last."""
-        # Where one run ends the next begins: on a path, or with polishing.
         if self._last is None or not np.array_equal(coef, self._last.coef):
             rewards = self._items.rewards(coef).astype(np.float64)
             margin = rewards[self._first] - rewards[self._second]
@@ -205,30 +208,29 @@ class LinearProblem:
         item_gradient -= np.bincount(self._second, slope, n_items)
         return self._items.gradient(item_gradient).astype(np.float64)
 
-    def _curvature_at(self, margin, max_pairs):
-        of_pairs = self._weight * self._objective.hessian(margin, self._target)
+    def _curvature_at(self, point, max_pairs):
+        hessian = self._objective.hessian(point.margin, self._target)
+        of_pairs = self._weight * hessian
         return Curvature(self._items, self._index, of_pairs, max_pairs)
 
-    def _polish(self, coef, alpha, reference, max_steps=5):
+    def _polish(self, here, alpha, reference, max_steps=5):
         """Take Newton steps while they at least halve the gradient.
 
         L-BFGS compares values of the loss, which resolve the optimum to the root of
         their rounding; a gradient resolves it to the rounding.
         """
         floor = max(POLISHED, 10 * self._precision) * reference
-        loss, gradient, margin = self._loss_gradient(coef, alpha)
         for _ in range(max_steps):
-            scaling = self._curvature_at(margin, POLISHED_PAIRS).preconditioner(alpha)
-            scaled = scaling.gradient(gradient)
-            candidate = coef - scaling.coef(scaled)
-            next_loss, next_gradient, margin = self._loss_gradient(candidate, alpha)
-            size = np.linalg.norm(scaling.gradient(next_gradient))
+            scaling = self._curvature_at(here, POLISHED_PAIRS).preconditioner(alpha)
+            scaled = scaling.gradient(here.penalised(alpha)[1])
+            there = self._at(here.coef - scaling.coef(scaled))
+            size = np.linalg.norm(scaling.gradient(there.penalised(alpha)[1]))
             if not size < np.linalg.norm(scaled) / 2:
                 break
-            coef, loss, gradient = candidate, next_loss, next_gradient
+            here = there
             if size <= floor:
                 break
-        return coef, float(loss)
+        return here
 
 
 class Curvature:
@@ -262,6 +264,7 @@ class Curvature:
             self._gram = gram.toarray() if sp.issparse(gram) else gram
             self._diagonal = self._gram.diagonal().astype(np.float64)
             if left_out:
+                # The diagonal is kept beside, and put back where this is factored.
                 self._gram *= 1 - left_out * self._noise(scaled)
         else:
             self._diagonal = _weighted_square_sum(z, curvature, largest)

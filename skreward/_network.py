@@ -9,7 +9,6 @@ The last layer has no intercept: only differences of rewards are identified.
 from itertools import pairwise
 
 import numpy as np
-import scipy.sparse as sp
 from scipy.special import expit
 
 from skreward import _half
@@ -35,7 +34,7 @@ def forward(items, coefs, intercepts, activation):
     rewards = np.empty(items.shape[0], dtype=dtype)
     for start in range(0, items.shape[0], step):
         hidden = items[start : start + step]
-        if hidden.dtype == np.float16 and not sp.issparse(hidden):
+        if hidden.dtype == np.float16:
             hidden = _half.to_float32(hidden)
         for coef, intercept in zip(coefs[:-1], intercepts, strict=True):
             hidden = hidden @ coef

@@ -45,7 +45,7 @@ class DeviceItems:
     """All items uploaded once, rows gathered on the device."""
 
     def __init__(self, items, dtype, device):
-        self._items = torch.tensor(np.ascontiguousarray(items), device=device)
+        self._items = _copied(items, device)
         self._dtype = _torch_dtype(dtype)
         self.index_device = device
 
@@ -62,9 +62,7 @@ class DeviceItemMatrix:
         self.shape = items.shape
         n_bytes = items.shape[0] * items.shape[1] * self.dtype.itemsize
         with explained_memory_errors(device, n_bytes):
-            self._items = torch.tensor(np.ascontiguousarray(items), device=device).to(
-                _torch_dtype(self.dtype)
-            )
+            self._items = _copied(items, device).to(_torch_dtype(self.dtype))
 
     def _send(self, vector):
         return torch.from_numpy(vector).to(self._items)
@@ -87,6 +85,11 @@ class DeviceItemMatrix:
         """Whether each of some features is the same in every item."""
         columns = self._items[:, torch.from_numpy(features).to(self._items.device)]
         return (columns == columns[0]).all(dim=0).cpu().numpy()
+
+
+def _copied(items, device):
+    """Copy items to a device; torch takes none that run backwards."""
+    return torch.tensor(np.ascontiguousarray(items), device=device)
 
 
 def _torch_dtype(dtype):
