@@ -17,7 +17,7 @@ import torch
 from sentence_transformers import SentenceTransformer
 
 from skreward import LLMEmbeddingTransformer
-from skreward._embedding_cache import clear_memory
+from skreward.text.cache import clear_memory
 
 
 def timed(embed):

@@ -27,7 +27,7 @@ from torch.nn import functional as F
 
 from benchmarks.order_consistency import make_task
 from skreward import BradleyTerryRegressor, RewardEnsemble
-from skreward._grouping import bootstrap_weights, resampling_groups
+from skreward.data.groups import bootstrap_weights, resampling_groups
 from skreward.datasets import make_preferences
 from skreward.metrics import order_consistency_score
 

@@ -18,8 +18,8 @@ from sklearn.exceptions import ConvergenceWarning
 
 from benchmarks.speed import made_up
 from skreward import BradleyTerryRegressor, EmbeddingPairs, RewardEnsemble
-from skreward._batches import plan, shuffle
-from skreward._grouping import sharing_groups
+from skreward.data.groups import sharing_groups
+from skreward.networks.batches import plan, shuffle
 
 HIDDEN = (1024, 512)
 STUDY_SETTINGS = 12_960

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 
 from skreward import annotation, datasets, metrics, model_selection
 from skreward._version import __version__
-from skreward.bradley_terry import BradleyTerryRegressor
-from skreward.classifier_reward import PairwiseClassifierReward
-from skreward.compose import ItemwiseTransformer
-from skreward.embedding import LLMEmbeddingTransformer
-from skreward.ensemble import RewardEnsemble
-from skreward.pairs import EmbeddingPairs
+from skreward.data.pairs import EmbeddingPairs
+from skreward.models.bradley_terry import BradleyTerryRegressor
+from skreward.models.classifier import PairwiseClassifierReward
+from skreward.models.ensemble import RewardEnsemble
+from skreward.models.itemwise import ItemwiseTransformer
 from skreward.persistence import load, save
+from skreward.text.transformer import LLMEmbeddingTransformer
 
 if TYPE_CHECKING:
     from skreward import plotting

@@ -2,6 +2,6 @@
 
 import sys
 
-from skreward.cli import main
+from skreward.cli.main import main
 
 sys.exit(main())

@@ -8,10 +8,10 @@ import numpy as np
 from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import check_random_state, indexable
 
-from skreward._compat import GroupsConsumerMixin
-from skreward._grouping import deal, encode, hold_out
-from skreward._text import is_text_pairs, text_prompt_ids
-from skreward.pairs import EmbeddingPairs
+from skreward.data.groups import deal, encode, hold_out
+from skreward.data.pairs import EmbeddingPairs
+from skreward.text.tables import is_text_pairs, text_prompt_ids
+from skreward.utils.compat import GroupsConsumerMixin
 
 __all__ = ["PromptDisjointKFold", "train_test_split_pairs"]
 

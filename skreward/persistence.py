@@ -3,7 +3,7 @@
 import importlib
 from pathlib import Path
 
-from skreward._atomic import replacing
+from skreward.utils.atomic import replacing
 
 __all__ = ["load", "save"]
 

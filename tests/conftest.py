@@ -1,16 +1,9 @@
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import settings
 
 from skreward.datasets import make_preferences
-
-DATA = Path(
-    os.environ.get("SKREWARD_DATA", Path(__file__).parents[2] / "shared" / "data")
-)
-
+from tests.support import data_file
 
 # A fit may wait for a busy machine; that is no failure.
 settings.register_profile("patient", settings(), deadline=None)
@@ -28,9 +21,7 @@ def preferences():
 @pytest.fixture(scope="session")
 def judged():
     """Judged responses of 58 language models to 405 prompts, embedded."""
-    path = DATA / "judged_dev_minilm.npz"
-    if not path.exists():
-        pytest.skip(f"{path.name} is not in SKREWARD_DATA")
+    path = data_file("judged_dev_minilm.npz")
     with np.load(path, allow_pickle=False) as data:
         return dict(data)
 

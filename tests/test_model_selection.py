@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from skreward import EmbeddingPairs
-from skreward._grouping import components, validation_split
+from skreward.data.groups import components, validation_split
 from skreward.datasets import make_preferences
 from skreward.model_selection import PromptDisjointKFold, train_test_split_pairs
 

@@ -1,0 +1,1 @@
+"""The command line: arguments, what the commands do, files of rows."""

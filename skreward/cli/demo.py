@@ -1,0 +1,123 @@
+"""The main job from texts to best-of-N, on data whose true reward is known."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skreward import persistence
+from skreward.cli.commands import print_results
+from skreward.cli.comparison import score_pairs, threads_for
+from skreward.datasets import make_text_preferences
+from skreward.metrics import best_of_n_curve, order_consistency_scorer
+from skreward.model_selection import PromptDisjointKFold, train_test_split_pairs
+from skreward.models.bradley_terry import BradleyTerryRegressor
+from skreward.models.itemwise import ItemwiseTransformer
+from skreward.plotting import BestOfNDisplay
+from skreward.plotting.axes import _require_matplotlib
+from skreward.text.transformer import LLMEmbeddingTransformer
+
+MODEL_NAME = "demo.skops"
+PICTURE_NAME = "best_of_n.png"
+N_VALUES = (1, 2, 4, 8, 16)
+N_PROMPTS, N_RESPONSES, N_PAIRS = 100, 16, 3000
+
+
+def run(folder, seed) -> dict[str, Any]:
+    """Make data, search a grid over a text pipeline, evaluate, save, draw."""
+    _require_matplotlib("skreward demo")
+    data = make_text_preferences(N_PROMPTS, N_RESPONSES, N_PAIRS, random_state=seed)
+    train, test, y_train, y_test = train_test_split_pairs(
+        data.pairs, data.y, test_size=0.25, random_state=seed
+    )
+    first = data.pairs[0]
+    print(
+        f"{N_PAIRS} noisy preferences over {len(data.texts)} responses to {N_PROMPTS} "
+        f"prompts, for example:\n  {first['prompt']}\n  a: {first['response_a']}\n"
+        f"  b: {first['response_b']}\n  preferred: {'ba'[int(data.y[0])]}"
+    )
+    model = _search(train, y_train, seed)
+    results = _compare(model, test, y_test, seed)
+    unseen = {row["prompt"] for row in test}
+    print_results(
+        f"{len(test)} pairs of {len(unseen)} unseen prompts",
+        results,
+        "std error over prompts",
+        "linear",
+    )
+    curve, longest = _best_of_n(model, data, unseen)
+    _draw(curve, longest, folder / PICTURE_NAME)
+    persistence.save(model, folder / MODEL_NAME)
+    n, gain = int(curve.n[-1]), float(curve.improvement[-1])
+    print(
+        f"best of {n}: the true reward improves by {gain:.2f} +- "
+        f"{curve.improvement_stderr[-1]:.2f} over a random response (the longest "
+        f"response: {longest.improvement[-1]:.2f}; the true best: "
+        f"{gain + curve.regret[-1]:.2f})\n"
+        f"model and picture: {folder / MODEL_NAME}, {folder / PICTURE_NAME}"
+    )
+    return {
+        "order_consistency": results[0].order_consistency,
+        "order_consistency_stderr": results[0].spread,
+        "n_pairs": N_PAIRS,
+        "n_prompts": N_PROMPTS,
+        "model": str(folder / MODEL_NAME),
+        "picture": str(folder / PICTURE_NAME),
+        "compared": {r.name: r.order_consistency for r in results},
+        "best_of_n": n,
+        "best_of_n_improvement": gain,
+        "best_of_n_improvement_longest": float(longest.improvement[-1]),
+    }
+
+
+def _search(train, y_train, seed):
+    """Search a grid over a pipeline of raw texts; each is embedded once."""
+    embed = LLMEmbeddingTransformer()
+    rows = embed.fit_transform(train).embeddings
+    search = GridSearchCV(
+        make_pipeline(
+            embed, ItemwiseTransformer(StandardScaler()), BradleyTerryRegressor()
+        ),
+        {"bradleyterryregressor__alpha": [0.01, 0.03, 0.1, 0.3, 1.0]},
+        scoring=order_consistency_scorer,
+        cv=PromptDisjointKFold(5, random_state=seed),
+    )
+    with threads_for(rows.size):
+        return search.fit(train, y_train).best_estimator_
+
+
+def _compare(model, test, y_test, seed):
+    pairs = model[0].transform(test)
+    length = np.array([len(row["response_a"]) - len(row["response_b"]) for row in test])
+    coin = np.random.default_rng(seed).uniform(-1, 1, len(test))
+    return [
+        score_pairs("linear", model[1:], pairs, y_test, model.predict(test)),
+        score_pairs("longer response", None, pairs, y_test, length),
+        score_pairs("coin", None, pairs, y_test, coin),
+    ]
+
+
+def _best_of_n(model, data, prompts):
+    """Give the curves of the model and of the longest response, on some prompts."""
+    held = np.array([row["prompt"] in prompts for row in data.texts])
+    items = [row for row, is_held in zip(data.texts, held, strict=True) if is_held]
+    length = np.array([len(row["response"]) for row in items])
+    return [
+        best_of_n_curve(
+            data.rewards[held], reward, data.prompt_ids[held], n_values=N_VALUES
+        )
+        for reward in (model.predict(items), length)
+    ]
+
+
+def _draw(curve, longest, path):
+    # Without pyplot: no window, and no state that outlives the picture.
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 4), layout="tight")
+    axes = figure.subplots()
+    BestOfNDisplay(curve).plot(axes, name="Bradley-Terry on MiniLM")
+    BestOfNDisplay(longest).plot(axes, name="Longest response")
+    figure.savefig(path, dpi=120)

@@ -1,0 +1,1 @@
+"""Items, pairs and labels: what users give, and what solvers see."""

@@ -1,0 +1,69 @@
+"""What a solver sees: items, and which of them were compared with what outcome."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+# Up to here a copy of most items is worth the passes over the rest that it saves.
+COPIED_BYTES = 1 << 28
+
+
+@dataclass(frozen=True)
+class Split:
+    """X taken apart: what is embedded, and what is compared.
+
+    ``index`` is None where a sample is an item. ``is_dense`` tells that the pairs
+    came as an array, so that what is made of them is an array again.
+    """
+
+    items: Any
+    index: np.ndarray | None
+    prompt_ids: np.ndarray | None
+    is_dense: bool
+
+
+@dataclass(frozen=True)
+class Comparisons:
+    """What every solver sees.
+
+    Attributes
+    ----------
+    items : {array, csr} of shape (n_items, n_features)
+    index : array of intp, shape (n_pairs, 2)
+    target : array of float64, shape (n_pairs,)
+        P(first preferred), in [0, 1].
+    weight : array of float64, shape (n_pairs,)
+        Positive.
+    item_weight : array of float64, shape (n_items,)
+        What an item counts for in the mean reward; 0 where it occurs in no pair.
+    prompt_ids : array of shape (n_items,), or None
+    """
+
+    items: Any
+    index: np.ndarray
+    target: np.ndarray
+    weight: np.ndarray
+    item_weight: np.ndarray
+    prompt_ids: np.ndarray | None
+
+
+def _drop_weightless(index, target, weight):
+    kept = weight > 0
+    if kept.all():
+        return index, target, weight
+    return index[kept], target[kept], weight[kept]
+
+
+def _drop_unused(pairs):
+    """Copy the items that occur if they are few, else share them all.
+
+    A fold of a cross-validation uses most items: working around the rest costs less
+    than a copy of the embeddings in every worker.
+    """
+    occurs = np.zeros(pairs.n_items, dtype=bool)
+    occurs[pairs.index.ravel()] = True
+    share = occurs.mean()
+    n_bytes = share * pairs.n_items * pairs.n_features * pairs.dtype.itemsize
+    is_worth_it = share < (3 / 4 if n_bytes < COPIED_BYTES else 1 / 8)
+    return pairs.compact() if is_worth_it else pairs

@@ -1,0 +1,140 @@
+"""The one gate: any X, y, sample_weight -> items, pairs, targets, weights."""
+
+import numpy as np
+from sklearn import get_config
+from sklearn.utils import assert_all_finite
+from sklearn.utils.validation import validate_data
+
+from skreward.data.comparisons import Comparisons, Split, _drop_unused, _drop_weightless
+from skreward.data.pairs import EmbeddingPairs
+from skreward.data.targets import check_numbers, check_preferences, rated_pairs
+from skreward.text.items import TextPairs
+from skreward.text.tables import is_text_pairs, read_texts
+from skreward.utils import float16
+from skreward.utils.compat import check_sample_weight
+
+FLOAT_DTYPES = (np.float64, np.float32, np.float16)
+
+
+def is_pairs(X) -> bool:
+    """Whether a sample of X is a comparison rather than an item."""
+    if isinstance(X, EmbeddingPairs) or is_text_pairs(X):
+        return True
+    return (X.ndim if hasattr(X, "ndim") else np.asarray(X).ndim) == 3
+
+
+def take_apart(X) -> Split:
+    """Find the items and pairs in X, without a look at the numbers."""
+    if isinstance(X, EmbeddingPairs):
+        pairs = _drop_unused(X)
+        return Split(pairs.embeddings, pairs.index, pairs.prompt_ids, False)
+    texts = read_texts(X)
+    if isinstance(texts, TextPairs):
+        return Split(texts.items, texts.pairs, texts.items.prompt_ids, False)
+    if texts is not None:
+        return Split(texts, None, None, False)
+    dense = dense_pairs(X)
+    if dense is None:
+        return Split(X, None, None, False)
+    pairs = EmbeddingPairs.from_dense(dense)
+    return Split(pairs.embeddings, pairs.index, None, True)
+
+
+def dense_pairs(X):
+    """Give X as an array of pairs, or None where a sample is an item."""
+    if not hasattr(X, "shape"):
+        X = np.asarray(X)
+    if len(X.shape) < 3:
+        return None
+    if len(X.shape) > 3 or X.shape[1] != 2:
+        raise ValueError(
+            "X must be items (n_items, n_features), dense pairs (n_pairs, 2, "
+            f"n_features) or an EmbeddingPairs, got shape {tuple(X.shape)}. "
+            "For the rewards of candidates of any leading shape use predict_reward."
+        )
+    return np.asarray(X)
+
+
+def check_items(estimator, items, *, reset, **check_params):
+    """Validate the item view; sets or compares ``n_features_in_``."""
+    is_half = isinstance(items, np.ndarray) and items.dtype == np.float16
+    items = validate_data(
+        estimator,
+        items,
+        reset=reset,
+        accept_sparse="csr",
+        dtype=FLOAT_DTYPES,
+        ensure_all_finite=not is_half,
+        **check_params,
+    )
+    if is_half and not (get_config()["assume_finite"] or float16.is_finite(items)):
+        assert_all_finite(
+            items, estimator_name=type(estimator).__name__, input_name="X"
+        )
+    return items
+
+
+def check_comparisons(
+    estimator, X, y, sample_weight, *, reset=True, max_pairs=None, random_state=None
+) -> Comparisons:
+    """Turn what a user gives to ``fit`` into comparisons, or say what is wrong."""
+    split = take_apart(X)
+    if split.index is None:
+        return _from_ratings(
+            estimator, split.items, y, sample_weight, reset, max_pairs, random_state
+        )
+    n_pairs = len(split.index)
+    if n_pairs == 0:
+        raise ValueError("X holds 0 pairs; at least one is needed.")
+    items = check_items(estimator, split.items, reset=reset)
+    target = check_preferences(y, n_pairs)
+    weight = _check_weight(sample_weight, n_pairs, "pair")
+    index, target, weight = _drop_weightless(split.index, target, weight)
+    occurs = np.zeros(items.shape[0])
+    occurs[index.ravel()] = 1.0
+    return Comparisons(items, index, target, weight, occurs, split.prompt_ids)
+
+
+def _from_ratings(estimator, X, y, sample_weight, reset, max_pairs, random_state):
+    items = check_items(estimator, X, reset=reset, ensure_min_samples=2)
+    if y is None:
+        raise ValueError(
+            f"{type(estimator).__name__} requires y to be passed, but the target y "
+            "is None: items (2-D X) are learned from a rating each. For pairs, X is "
+            "(n_pairs, 2, n_features) or an EmbeddingPairs."
+        )
+    ratings = check_numbers(y, "y")
+    n_items = items.shape[0]
+    if len(ratings) != n_items:
+        raise ValueError(f"y has {len(ratings)} ratings for {n_items} items.")
+    weight = _check_weight(sample_weight, n_items, "item")
+    kept = np.flatnonzero(weight)
+    index = kept[rated_pairs(ratings[kept], max_pairs, random_state)]
+    if len(index) == 0:
+        raise ValueError(
+            "y rates every item the same, which leaves no pair to learn from."
+        )
+    return Comparisons(
+        items,
+        index,
+        np.ones(len(index)),
+        weight[index[:, 0]] * weight[index[:, 1]],
+        weight,
+        None,
+    )
+
+
+def _check_weight(sample_weight, n, per):
+    """Turn sample weights into finite float64 >= 0 that are not all zero."""
+    if sample_weight is None:
+        return np.ones(n)
+    weight = check_sample_weight(
+        sample_weight,
+        np.empty((n, 0)),
+        dtype=np.float64,
+        ensure_non_negative=True,
+    )
+    if not weight.any():
+        raise ValueError(f"sample_weight is zero for every {per}.")
+    # Only proportions matter; far from 1 their products would leave the floats.
+    return weight / weight.max() if not 1e-100 < weight.max() < 1e100 else weight

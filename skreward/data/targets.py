@@ -1,0 +1,69 @@
+"""Labels of pairs, ratings of items, and the pairs that ratings make."""
+
+from numbers import Real
+
+import numpy as np
+from sklearn.utils import assert_all_finite, check_random_state, column_or_1d
+from sklearn.utils.random import sample_without_replacement
+
+
+def check_preferences(y, n_pairs, name="y"):
+    """Turn labels of pairs into P(first preferred).
+
+    1 / 0, +1 / -1, booleans, and floats in [0, 1] are labels; None says that the
+    first is always the chosen one.
+    """
+    if y is None:
+        return np.ones(n_pairs)
+    y = check_numbers(y, name)
+    if len(y) != n_pairs:
+        raise ValueError(f"{name} has {len(y)} labels for {n_pairs} pairs.")
+    signed = y.min() < 0
+    wrong = (np.abs(y) != 1) if signed else (y > 1)
+    if wrong.any():
+        k = int(wrong.argmax())
+        raise ValueError(
+            f"{name} must hold 1 (first preferred) and 0, or +1 and -1, or "
+            f"probabilities in [0, 1]; got {y[k]:g} at pair {k}"
+            + (" beside negative labels." if signed else ".")
+        )
+    return (y + 1) / 2 if signed else y
+
+
+def check_numbers(values, name):
+    """Turn a 1-D array-like of numbers into finite float64."""
+    values = column_or_1d(values, warn=True)
+    kind = values.dtype.kind
+    is_numeric = kind in "biuf" or (
+        kind == "O" and all(isinstance(v, Real) for v in values)
+    )
+    if not is_numeric:
+        raise ValueError(
+            f"{name} must hold numbers, got dtype {values.dtype}. Encode a label as "
+            "1 where the first is preferred and 0 where the second is."
+        )
+    values = values.astype(np.float64)
+    assert_all_finite(values, input_name=name)
+    return values
+
+
+def rated_pairs(ratings, max_pairs, random_state):
+    """Pair every item with every item rated below it: better one first.
+
+    Returns at most ``max_pairs`` pairs, drawn without replacement beyond.
+    """
+    order = np.argsort(ratings, kind="stable")
+    ranked = ratings[order]
+    n_below = np.searchsorted(ranked, ranked, side="left")
+    last = np.cumsum(n_below)
+    n_pairs = int(last[-1])
+    if max_pairs is None or n_pairs <= max_pairs:
+        number = np.arange(n_pairs)
+    else:
+        number = sample_without_replacement(
+            n_pairs, max_pairs, random_state=check_random_state(random_state)
+        )
+        number.sort()
+    better = np.searchsorted(last, number, side="right")
+    worse = number - (last[better] - n_below[better])
+    return np.column_stack([order[better], order[worse]])

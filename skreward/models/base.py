@@ -1,0 +1,127 @@
+"""What both reward models share: everything that follows from a reward per item."""
+
+from abc import ABCMeta, abstractmethod
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.utils.validation import check_is_fitted
+
+from skreward.data.gate import check_items, dense_pairs, take_apart
+from skreward.data.pairs import EmbeddingPairs
+from skreward.metrics import order_consistency_scorer
+
+
+class BaseRewardModel(RegressorMixin, BaseEstimator, metaclass=ABCMeta):
+    """A reward r of items, and what pairs make of it: r(first) - r(second).
+
+    A subclass fits, and gives the rewards of validated items in `_reward`.
+    """
+
+    @abstractmethod
+    def _reward(self, items):
+        """Rewards of validated items, shape (n_items,)."""
+
+    def predict(self, X):
+        """Reward of every item, or margin of every pair.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_items, n_features), or \
+                array-like of shape (n_pairs, 2, n_features), or EmbeddingPairs
+            Items or pairs.
+
+        Returns
+        -------
+        y : array of shape (n_items,) or (n_pairs,)
+            For items the reward, centred on the training items; for pairs the
+            margin r(first) - r(second). In the unit of the link: for a logistic
+            link the margin is the log-odds of the first being preferred.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If X is neither items nor pairs (for candidates of any leading shape
+            there is `predict_reward`), or its width is not that of `fit`.
+        """
+        check_is_fitted(self)
+        if getattr(X, "ndim", 2) == 3 and not isinstance(X, EmbeddingPairs):
+            # Side by side: a pair given the other way round is rounded the same way.
+            first, second = (
+                self._reward(check_items(self, side.copy(), reset=False))
+                for side in np.moveaxis(dense_pairs(X), 1, 0)
+            )
+            return first - second
+        split = take_apart(X)
+        reward = self._reward(check_items(self, split.items, reset=False))
+        if split.index is None:
+            return reward
+        return reward[split.index[:, 0]] - reward[split.index[:, 1]]
+
+    def predict_reward(self, X):
+        """Reward of every embedding, whatever the leading shape.
+
+        Parameters
+        ----------
+        X : array-like of shape (..., n_features), sparse matrix, or EmbeddingPairs
+            Embeddings, such as candidates ``(n_prompts, n_responses, n_features)``.
+
+        Returns
+        -------
+        rewards : array of shape X.shape[:-1]
+            For `EmbeddingPairs` the rewards of both sides, ``(n_pairs, 2)``.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If the last axis of X is not the width of `fit`.
+        """
+        check_is_fitted(self)
+        if isinstance(X, EmbeddingPairs):
+            split = take_apart(X)
+            reward = self._reward(check_items(self, split.items, reset=False))
+            return reward[split.index]
+        if not sp.issparse(X) and not hasattr(X, "shape"):
+            X = np.asarray(X)
+        shape = X.shape
+        if len(shape) == 0:
+            raise ValueError("X must have shape (..., n_features), got a scalar.")
+        items = X if len(shape) == 2 else np.asarray(X).reshape(-1, shape[-1])
+        return self._reward(check_items(self, items, reset=False)).reshape(shape[:-1])
+
+    def score(self, X, y=None, sample_weight=None):
+        """Order consistency: the share of pairs that the rewards order as ``y`` does.
+
+        Parameters
+        ----------
+        X : as in `fit`
+            Pairs, or items with ratings.
+        y : array-like, default=None
+            Preferences of pairs as in `fit`, None = the first is always the chosen
+            one; or ratings of items, of which every unequal pair counts.
+        sample_weight : array-like, default=None
+            Weights of the pairs, or of the items; a pair of items counts for the
+            product of theirs.
+
+        Returns
+        -------
+        score : float
+            In [0, 1]; 0.5 is a coin. Ties in the rewards count one half.
+        """
+        return order_consistency_scorer(self, X, y, sample_weight=sample_weight)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.input_tags.three_d_array = True
+        return tags
+
+
+def mean_reward(reward, item_weight):
+    """Mean over the training items; what `predict` subtracts."""
+    # An item outside every training pair has weight zero, whatever its reward is.
+    return float(np.average(reward, weights=item_weight))

@@ -1,0 +1,227 @@
+"""A reward from any binary classifier: which responses tend to win."""
+
+from numbers import Integral
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.utils import check_random_state, get_tags
+from sklearn.utils.validation import has_fit_parameter
+
+from skreward.data.gate import check_comparisons
+from skreward.models.base import BaseRewardModel, mean_reward
+from skreward.utils.compat import HasMethods, Interval, fit_context
+
+__all__ = ["PairwiseClassifierReward"]
+
+
+class PairwiseClassifierReward(BaseRewardModel):
+    r"""Reward r(x) = logit P(x wins), from any binary classifier.
+
+    Every pair says "won" of its preferred item and "lost" of the other; a classifier
+    learns to tell them apart one item at a time, and its logit is the reward,
+
+    .. math:: r(x) = \log \frac{P(\text{win} \mid x)}{P(\text{loss} \mid x)},
+
+    centred on the training items. It need not know the opponent: a reward has to
+    keep the right order, and an item's chance to win grows with its quality as long
+    as items meet opponents of the same law [1]_. With pairs from the same prompt it
+    learns an advantage within the prompt.
+
+    Parameters
+    ----------
+    estimator : classifier, default=None
+        A binary classifier with ``decision_function`` or ``predict_proba``:
+        scikit-learn's, LightGBM's, XGBoost's, CatBoost's, or a pipeline that ends
+        in one. None is ``LogisticRegression(C=0.1)``. A classifier whose ``fit`` takes
+        ``sample_weight`` sees every distinct item once or twice, weighted by its
+        wins and its losses; any other sees one row a win and one a loss.
+
+    max_pairs : int or None, default=100_000
+        When X is items with ratings, learn from at most this many of their ordered
+        pairs, sampled with ``random_state``. None takes all, n (n - 1) / 2.
+
+    random_state : int, RandomState instance or None, default=None
+        Fixes the pairs sampled from ratings; the classifier has its own.
+
+    Attributes
+    ----------
+    estimator_ : classifier
+        Fitted, with ``classes_`` 0 (lost) and 1 (won).
+
+    offset_ : float
+        Mean logit of the training items, which `predict` subtracts.
+
+    n_features_in_ : int
+        Width of the embeddings.
+
+    feature_names_in_ : array of shape (n_features,)
+        Only where X was a data frame of items.
+
+    See Also
+    --------
+    BradleyTerryRegressor : A reward from the likelihood of the preferences.
+
+    Notes
+    -----
+    A margin here is a difference of logits, no log-odds of the preference, so there
+    is no ``predict_preference_proba``.
+
+    References
+    ----------
+    .. [1] "Rethinking Bradley-Terry Models in Preference-Based Reward Modeling:
+       Foundations, Theory, and Alternatives" (ICLR 2025).
+
+    Examples
+    --------
+    >>> from sklearn.ensemble import HistGradientBoostingClassifier
+    >>> from skreward import PairwiseClassifierReward
+    >>> from skreward.datasets import make_preferences
+    >>> data = make_preferences(n_pairs=2000, random_state=0)
+    >>> model = PairwiseClassifierReward(HistGradientBoostingClassifier(max_iter=20))
+    >>> model = model.fit(data.pairs, data.y)
+    >>> bool(model.score(data.pairs, data.y) > 0.7)
+    True
+    """
+
+    _parameter_constraints = {  # noqa: RUF012
+        "estimator": [HasMethods(["fit"]), None],
+        "max_pairs": [Interval(Integral, 1, None, closed="left"), None],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(self, estimator=None, *, max_pairs=100_000, random_state=None):
+        self.estimator = estimator
+        self.max_pairs = max_pairs
+        self.random_state = random_state
+
+    @fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y=None, sample_weight=None):
+        """Learn from preferences which items win.
+
+        Parameters
+        ----------
+        X : EmbeddingPairs, or array-like of shape (n_pairs, 2, n_features), or \
+                {array-like, sparse matrix} of shape (n_items, n_features)
+            Pairs; or items, learned from a rating each.
+
+        y : array-like of shape (n_pairs,) or (n_items,), default=None
+            For pairs: 1 = first preferred, 0 = second; or +1 / -1; or P(first
+            preferred) in [0, 1], 0.5 being a tie; None = the first is always the
+            chosen one. For items: ratings, of which only the order counts.
+
+        sample_weight : array-like of shape (n_pairs,) or (n_items,), default=None
+            Weights; integers count as repetitions.
+
+        Returns
+        -------
+        self : PairwiseClassifierReward
+            Fitted.
+
+        Raises
+        ------
+        ValueError
+            If X, y or sample_weight is not as above; if soft labels or fractional
+            weights meet a classifier that takes no ``sample_weight``.
+        TypeError
+            If ``estimator`` cannot classify.
+        """
+        classifier = self._new_classifier()
+        comparisons = check_comparisons(
+            self,
+            X,
+            y,
+            sample_weight,
+            max_pairs=self.max_pairs,
+            random_state=check_random_state(self.random_state),
+        )
+        if has_fit_parameter(classifier, "sample_weight"):
+            rows, won, weight = weighted_rows(comparisons)
+            classifier.fit(comparisons.items[rows], won, sample_weight=weight)
+        else:
+            rows, won = repeated_rows(comparisons, type(classifier).__name__)
+            classifier.fit(comparisons.items[rows], won)
+        self.estimator_ = classifier
+        reward = logit(classifier, comparisons.items)
+        self.offset_ = mean_reward(reward, comparisons.item_weight)
+        return self
+
+    def _reward(self, items):
+        return logit(self.estimator_, items) - self.offset_
+
+    def _new_classifier(self):
+        if self.estimator is None:
+            # Imported where it is needed: it brings solvers and losses along.
+            from sklearn.linear_model import LogisticRegression
+
+            return LogisticRegression(C=0.1)
+        gives_logit = any(
+            hasattr(self.estimator, name)
+            for name in ("decision_function", "predict_proba")
+        )
+        kind = get_tags(self.estimator).estimator_type
+        if kind != "classifier" or not gives_logit:
+            raise TypeError(
+                "estimator must be a binary classifier with decision_function or "
+                f"predict_proba, got {self.estimator!r}."
+            )
+        return clone(self.estimator)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        if self.estimator is not None:
+            tags.input_tags.sparse = get_tags(self.estimator).input_tags.sparse
+        return tags
+
+
+def weighted_rows(comparisons):
+    """One row for every item that has won, and one for every item that has lost.
+
+    Returns the items' positions, whether each row is a win, and how much of it:
+    the sums over its pairs.
+    """
+    n_items = comparisons.items.shape[0]
+    first, second = comparisons.index.T
+    won_first = comparisons.weight * comparisons.target
+    won_second = comparisons.weight - won_first
+    wins = np.bincount(first, won_first, n_items)
+    wins += np.bincount(second, won_second, n_items)
+    losses = np.bincount(first, won_second, n_items)
+    losses += np.bincount(second, won_first, n_items)
+    winners, losers = np.flatnonzero(wins), np.flatnonzero(losses)
+    rows = np.concatenate([winners, losers])
+    won = np.repeat([1, 0], [len(winners), len(losers)])
+    return rows, won, np.concatenate([wins[winners], losses[losers]])
+
+
+def repeated_rows(comparisons, name):
+    """Two rows a pair, repeated by its weight: its winner's and its loser's."""
+    if not np.isin(comparisons.target, (0, 1)).all():
+        raise ValueError(
+            f"{name}.fit takes no sample_weight, so y must hold hard labels; got "
+            "probabilities between 0 and 1."
+        )
+    times = np.rint(comparisons.weight)
+    if not np.array_equal(times, comparisons.weight):
+        raise ValueError(
+            f"{name}.fit takes no sample_weight, so weights must be whole numbers, "
+            "which repeat a pair; got fractions."
+        )
+    pairs = np.repeat(np.arange(len(times)), times.astype(int))
+    first_won = comparisons.target[pairs].astype(int)
+    index = comparisons.index[pairs]
+    rows = index.ravel()
+    won = np.column_stack([first_won, 1 - first_won]).ravel()
+    return rows, won
+
+
+def logit(classifier, items):
+    """Log-odds of a win, from ``decision_function`` or else ``predict_proba``.
+
+    Probabilities of 0 are lifted to the smallest normal number of their dtype: two
+    items tie only where the classifier gives both the same probabilities.
+    """
+    if hasattr(classifier, "decision_function"):
+        return np.asarray(classifier.decision_function(items)).ravel()
+    proba = np.asarray(classifier.predict_proba(items))
+    log_proba = np.log(np.maximum(proba, np.finfo(proba.dtype).tiny))
+    return log_proba[:, 1] - log_proba[:, 0]

@@ -1,0 +1,1 @@
+"""Reward networks: their forward pass, and training in batches."""

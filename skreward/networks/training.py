@@ -1,0 +1,383 @@
+"""Training of reward networks on mini-batches of pairs, one or many at once.
+
+Conventions: one step minimises, over a batch of pairs with weights of mean 1,
+
+    mean_k weight_k loss(r(x_first) - r(x_second), target_k)
+    + 1/2 alpha sum_l ||coefs[l]||^2
+
+Members that are trained at once share the items and the shapes of their layers, and
+nothing else: each has its own pairs, targets, weights, batches, scaling, random
+numbers and end. A step minimises the sum of their losses, of which each sees its own
+parameters alone, so a member comes out as it would alone, up to rounding.
+"""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from skreward.data.comparisons import Comparisons
+from skreward.networks.batches import plan, shuffle
+from skreward.networks.forward import initial_weights
+from skreward.networks.items import upload
+from skreward.networks.stack import Stack, unscaled
+from skreward.utils.arrays import compute_dtype, rows_as
+from skreward.utils.device import explained_memory_errors
+
+LOSSES = {
+    "logistic": lambda m, t: F.softplus(m) - t * m,
+    "probit": lambda m, t: (
+        -t * torch.special.log_ndtr(m) - (1 - t) * torch.special.log_ndtr(-m)
+    ),
+}
+EVALUATION_BLOCK = 8192
+# What one layer of a step may take, for all members that are trained at once.
+STEP_BYTES = {"cpu": 1 << 28, "cuda": 1 << 32}
+# Pairs that the scale of the features is measured on.
+SCALING_PAIRS = 1024
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a training run does, whatever the data."""
+
+    hidden_layer_sizes: tuple[int, ...]
+    activation: str
+    link: str
+    alpha: float
+    batch_size: int
+    learning_rate: float
+    max_iter: int
+    tol: float
+    n_iter_no_change: int
+    dropout: float
+    bfloat16: bool
+    verbose: int
+
+
+@dataclass
+class TrainingState:
+    """All that a network is, in numpy: what fit returns and partial_fit resumes.
+
+    ``coefs`` and ``intercepts`` act on items as the user gives them.
+    """
+
+    coefs: list
+    intercepts: list
+    shift: np.ndarray
+    scale: np.ndarray
+    device: str = "cpu"
+    moments: list = field(default_factory=list)
+    n_steps: int = 0
+    loss_curve: list = field(default_factory=list)
+    validation_curve: list = field(default_factory=list)
+    best_iter: int = 0
+    converged: bool = False
+
+
+@dataclass(frozen=True)
+class Job:
+    """One network to train: on the kept pairs, watching the held ones.
+
+    ``kept`` and ``held`` are boolean masks of the comparisons' pairs; where none is
+    held, the training loss decides when to stop and the last weights stay, else the
+    best ones do. ``groups`` numbers what makes pairs share items. Training goes from
+    ``state``, with the random numbers of ``rng``.
+    """
+
+    comparisons: Comparisons
+    kept: np.ndarray
+    held: np.ndarray
+    groups: np.ndarray
+    recipe: Recipe
+    state: TrainingState
+    rng: np.random.RandomState
+
+
+def train(jobs, device):
+    """Train networks with the same items and layers.
+
+    Parameters
+    ----------
+    jobs : list of Job
+        Their comparisons hold the same items; their recipes differ in the batch size
+        at most.
+    device : torch.device
+
+    Returns
+    -------
+    states : list of TrainingState
+    """
+    items = jobs[0].comparisons.items
+    n_bytes = items.shape[0] * items.shape[1] * items.dtype.itemsize
+    with explained_memory_errors(device, n_bytes):
+        source = upload(items, compute_dtype(items), device)
+        # Members with many steps an epoch come first: those of a step are a prefix.
+        order = sorted(range(len(jobs)), key=lambda k: -_n_steps(jobs[k]))
+        n_at_once = _members_at_once(jobs, device)
+        states: dict[int, TrainingState] = {}
+        for first in range(0, len(jobs), n_at_once):
+            members = order[first : first + n_at_once]
+            names = [f"Member {m}: " if len(jobs) > 1 else "" for m in members]
+            run = _Run([jobs[m] for m in members], names, source, device)
+            states.update(zip(members, run.states(), strict=True))
+        return [states[m] for m in range(len(jobs))]
+
+
+def _n_steps(job):
+    return -(-int(job.kept.sum()) // job.recipe.batch_size)
+
+
+def _members_at_once(jobs, device):
+    recipe = jobs[0].recipe
+    widest = max(jobs[0].comparisons.items.shape[1], *recipe.hidden_layer_sizes, 1)
+    rows = 2 * max(min(job.recipe.batch_size, job.kept.sum()) for job in jobs)
+    n_bytes = rows * widest * jobs[0].state.coefs[0].dtype.itemsize
+    return int(max(1, STEP_BYTES[device.type] // n_bytes))
+
+
+class _Pairs:
+    """A member's pairs, kept or held, with weights of mean 1."""
+
+    def __init__(self, job, mask, dtype):
+        self.index = job.comparisons.index[mask]
+        self.groups = job.groups[mask]
+        self.target = job.comparisons.target[mask].astype(dtype)
+        weight = job.comparisons.weight[mask]
+        mean = weight.mean() if len(weight) else 1.0
+        self.weight = (weight / mean).astype(dtype)
+
+
+class _Step(NamedTuple):
+    """A batch of every member that has one, padded by pairs of no weight.
+
+    ``items`` has shape (m, n_items), ``place`` (m, 2, n_pairs), ``target`` and
+    ``weight`` (m, n_pairs); ``share``, (m,), is 1 over the number of pairs that are
+    no padding, and ``n_items`` counts such items.
+    """
+
+    items: torch.Tensor
+    place: torch.Tensor
+    target: torch.Tensor
+    weight: torch.Tensor
+    share: torch.Tensor
+    n_items: list
+
+
+def _steps(pairs, epochs, index_device, device):
+    """Give the steps of an epoch; members with more batches come first."""
+    columns: tuple[list, ...] = ([], [], [], [], [])
+    n_items = []
+    for batch in range(len(epochs[0])):
+        running = [(p, e) for p, e in zip(pairs, epochs, strict=True) if batch < len(e)]
+        items = [e.items_of(batch) for _, e in running]
+        numbers = [e.order[e.pairs(batch)] for _, e in running]
+        step = (
+            _padded(items),
+            _padded([e.place[e.pairs(batch)].T for _, e in running]),
+            _padded([p.target[k] for (p, _), k in zip(running, numbers, strict=True)]),
+            _padded([p.weight[k] for (p, _), k in zip(running, numbers, strict=True)]),
+            1 / np.array([len(k) for k in numbers], dtype=pairs[0].target.dtype),
+        )
+        for column, part in zip(columns, step, strict=True):
+            column.append(part)
+        n_items.append([len(i) for i in items])
+    sent = [_sent(columns[0], index_device), *(_sent(c, device) for c in columns[1:])]
+    return [_Step(*parts) for parts in zip(*sent, n_items, strict=True)]
+
+
+def _padded(parts):
+    """Stack arrays that differ in their last axis, with zeros behind the short ones."""
+    longest = max(part.shape[-1] for part in parts)
+    stacked = np.zeros((len(parts), *parts[0].shape[:-1], longest), parts[0].dtype)
+    for row, part in zip(stacked, parts, strict=True):
+        row[..., : part.shape[-1]] = part
+    return stacked
+
+
+def _sent(arrays, device):
+    """Send arrays of one dtype in one piece: a device waits once, not once a step."""
+    flat = torch.from_numpy(np.concatenate([array.ravel() for array in arrays]))
+    parts = flat.to(device).split([array.size for array in arrays])
+    return [p.view(array.shape) for p, array in zip(parts, arrays, strict=True)]
+
+
+class _Run:
+    """Some members trained at once, until the last has stopped."""
+
+    def __init__(self, jobs, names, source, device):
+        self._jobs, self._source, self._device = jobs, source, device
+        self._loss = LOSSES[jobs[0].recipe.link]
+        generators = [
+            torch.Generator(device).manual_seed(job.rng.randint(2**31 - 1))
+            for job in jobs
+        ]
+        self._stack = Stack(
+            [job.state for job in jobs], generators, jobs[0].recipe, device
+        )
+        dtype = jobs[0].state.coefs[0].dtype
+        self._training = [_Pairs(job, job.kept, dtype) for job in jobs]
+        self._validation = [_Pairs(job, job.held, dtype) for job in jobs]
+        self._looks = [self._look(pairs) for pairs in self._validation]
+        self._monitors = [
+            Monitor(job.recipe, name) for job, name in zip(jobs, names, strict=True)
+        ]
+        self._best = {}
+
+    def states(self):
+        """Train; gives the members' states."""
+        states = {}
+        # Members that still run, in the order of the stack.
+        members = list(range(len(self._jobs)))
+        for epoch in range(1, self._jobs[0].recipe.max_iter + 1):
+            losses = self._epoch(members)
+            going_on = []
+            for place, member in enumerate(members):
+                monitor = self._monitors[member]
+                loss, watched = float(losses[place]), None
+                if self._looks[member] is not None:
+                    watched = self._evaluate(place, member)
+                is_best, stops = monitor.update(epoch, loss, watched)
+                if is_best and watched is not None:
+                    self._best[member] = self._stack.snapshot(place)
+                if stops or epoch == self._jobs[member].recipe.max_iter:
+                    states[member] = self._finished(member, place)
+                else:
+                    going_on.append(place)
+            if not going_on:
+                break
+            if len(going_on) < len(members):
+                self._stack.keep(going_on)
+                members = [members[place] for place in going_on]
+        return [states[member] for member in range(len(self._jobs))]
+
+    def _finished(self, member, place):
+        monitor, job = self._monitors[member], self._jobs[member]
+        coefs, intercepts = self._best.get(member) or self._stack.snapshot(place)
+        device = str(coefs[0].device)
+        coefs, intercepts = unscaled(
+            [c.cpu().numpy() for c in coefs],
+            [b.cpu().numpy() for b in intercepts],
+            job.state,
+        )
+        n_steps, moments = self._stack.adam_state(place)
+        return TrainingState(
+            coefs,
+            intercepts,
+            job.state.shift,
+            job.state.scale,
+            device,
+            moments,
+            n_steps,
+            monitor.losses,
+            monitor.watched,
+            monitor.best_iter,
+            monitor.converged,
+        )
+
+    def _epoch(self, members):
+        """Step through every member's pairs once; gives their mean losses."""
+        jobs = [self._jobs[member] for member in members]
+        pairs = [self._training[member] for member in members]
+        epochs = []
+        for job, p in zip(jobs, pairs, strict=True):
+            order = shuffle(p.groups, job.recipe.batch_size, job.rng)
+            epochs.append(plan(p.index, order, job.recipe.batch_size))
+        total = torch.zeros(len(jobs), dtype=torch.float64, device=self._device)
+        for step in _steps(pairs, epochs, self._source.index_device, self._device):
+            rewards, leaves = self._stack.try_out(self._gather(step), step.n_items)
+            losses = self._losses(rewards, step)
+            self._stack.step(leaves, losses * step.share)
+            total[: len(losses)] += losses.detach()
+        return total.cpu().numpy() / [len(p.index) for p in pairs]
+
+    def _look(self, pairs):
+        """Give the steps of a look at validation pairs; None without any."""
+        if not len(pairs.index):
+            return None
+        epoch = plan(pairs.index, np.arange(len(pairs.index)), EVALUATION_BLOCK)
+        return _steps([pairs], [epoch], self._source.index_device, self._device)
+
+    @torch.no_grad()
+    def _evaluate(self, place, member):
+        """Mean loss of a member's validation pairs, without dropout."""
+        total = torch.zeros((), dtype=torch.float64, device=self._device)
+        for step in self._looks[member]:
+            rewards = self._stack.rewards(self._gather(step), slice(place, place + 1))
+            total += self._losses(rewards, step).sum()
+        return total.item() / len(self._validation[member].index)
+
+    def _gather(self, step):
+        """Items of every member, (m, n_items, n_features)."""
+        x = self._source.gather(step.items.reshape(-1))
+        return x.view(*step.items.shape, -1)
+
+    def _losses(self, rewards, step):
+        """Sum the weighted losses of each member's pairs, shape (m,)."""
+        first, second = (rewards.gather(1, step.place[:, side]) for side in (0, 1))
+        return (step.weight * self._loss(first - second, step.target)).sum(dim=1)
+
+
+class Monitor:
+    """When to stop, and which weights to keep."""
+
+    def __init__(self, recipe, name=""):
+        self._recipe, self._name = recipe, name
+        self.losses: list[float] = []
+        self.watched: list[float] = []
+        self.best_iter = 0
+        self.converged = False
+        self._best = self._reference = np.inf
+        self._last_improvement = 0
+
+    def update(self, epoch, loss, watched):
+        """Take in the training loss of an epoch, and the one watched or None.
+
+        Gives whether this is the epoch to keep so far, and whether to stop.
+        """
+        decisive = loss if watched is None else watched
+        if not (np.isfinite(loss) and np.isfinite(decisive)):
+            raise ValueError(
+                f"The network diverged in epoch {epoch}: its loss is no longer "
+                "finite. Lower learning_rate_init, or look for outliers in X."
+            )
+        self.losses.append(loss)
+        if watched is not None:
+            self.watched.append(watched)
+        if self._recipe.verbose:
+            validation = "" if watched is None else f", validation {watched:.6f}"
+            print(f"{self._name}Epoch {epoch}: loss {loss:.6f}{validation}")
+        # Where nothing is held out the last weights stay.
+        is_best = watched is None or decisive < self._best
+        if is_best:
+            self._best, self.best_iter = decisive, epoch
+        if decisive < self._reference - self._recipe.tol:
+            self._reference, self._last_improvement = decisive, epoch
+        self.converged = epoch - self._last_improvement >= self._recipe.n_iter_no_change
+        return is_best, self.converged
+
+
+def start(comparisons, kept, recipe, rng):
+    """Draw a new network for items scaled by those of the kept pairs."""
+    items = comparisons.items
+    dtype = compute_dtype(items)
+    pairs = np.flatnonzero(kept)
+    if len(pairs) > SCALING_PAIRS:
+        pairs = rng.choice(pairs, SCALING_PAIRS, replace=False)
+    rows = rows_as(items[comparisons.index[pairs].ravel()], dtype)
+    largest = float(np.abs(rows).max())
+    largest = largest if largest > 0 else 1.0
+    rows = rows / dtype.type(largest)
+    shift = rows.mean(axis=0, dtype=np.float64)
+    rows -= shift.astype(dtype)
+    scale = np.sqrt(np.square(rows).mean(axis=0, dtype=np.float64))
+    # What does not vary beyond rounding is not blown up to unit variance.
+    scale[scale <= 10 * np.finfo(dtype).eps * np.abs(shift)] = 1.0
+    shift, scale = (shift * largest).astype(dtype), (scale * largest).astype(dtype)
+    sizes = (items.shape[1], *recipe.hidden_layer_sizes)
+    coefs, intercepts = initial_weights(sizes, recipe.activation, dtype, rng)
+    state = TrainingState(coefs, intercepts, shift, scale)
+    state.coefs, state.intercepts = unscaled(coefs, intercepts, state)
+    return state

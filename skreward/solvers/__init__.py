@@ -1,0 +1,1 @@
+"""Linear rewards: the convex problem and its solution."""

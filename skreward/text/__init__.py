@@ -1,0 +1,1 @@
+"""Texts to embeddings: tables, language models, the cache."""

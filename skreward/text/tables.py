@@ -1,0 +1,330 @@
+"""Every form a text table may take, read into one: items, and pairs of them.
+
+No dataframe library is imported: a table is whatever names its columns
+(``columns`` or ``column_names``) or a list of dicts.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from skreward.text.items import (
+    BLANK,
+    Message,
+    TextItem,
+    TextItems,
+    TextPairs,
+    TextRowError,
+    Value,
+    as_messages,
+    value_key,
+)
+
+TURNS = ("\n\nHuman:", "\n\nAssistant:")
+PAIR_COLUMNS = (("chosen", "rejected"), ("response_a", "response_b"))
+WANTED = (
+    "strings, or a table with the columns prompt, response; prompt, chosen, rejected; "
+    "prompt, response_a, response_b; or chosen, rejected"
+)
+
+
+def read_texts(X: Any) -> TextItems | TextPairs | None:
+    """Read texts in any accepted form; None where ``X`` holds no text.
+
+    Parameters
+    ----------
+    X : list, array or Series of strings; or a table
+        As in `LLMEmbeddingTransformer`. A `TextItems` comes back as it is.
+
+    Returns
+    -------
+    texts : TextItems, TextPairs or None
+        Items row by row; pairs with their distinct items, first seen first.
+        None for numbers, for `EmbeddingPairs` and for anything else not text.
+
+    Raises
+    ------
+    TextRowError
+        For a missing value, a value that is neither a string nor chat messages, a
+        pair of a text with itself, or a dialogue without a turn boundary.
+    ValueError
+        For a table whose columns fit no form.
+    """
+    if isinstance(X, TextItems):
+        return X
+    names = _column_names(X)
+    if names is None:
+        values = _text_values(X)
+        return None if values is None else _lone_items(values)
+    if not names & {"chosen", "rejected", "response_a", "response_b", "response"}:
+        if _is_frame_of_numbers(X):
+            return None
+    form = _form(names)
+    columns = {name: _column(X, name) for name in (*form, *({"prompt"} & names))}
+    n_rows = len(columns[form[0]])
+    checked = {
+        name: [_check_value(value, k, name) for k, value in enumerate(column)]
+        for name, column in columns.items()
+    }
+    if form == ("response",):
+        return TextItems(
+            [
+                _item(prompt, response)
+                for prompt, response in zip(
+                    checked["prompt"], checked["response"], strict=True
+                )
+            ]
+        )
+    return _pairs(checked, form, n_rows)
+
+
+def is_text_pairs(X: Any) -> bool:
+    """Whether ``X`` is a table of text pairs, by the names of its columns alone."""
+    names = _column_names(X)
+    return names is not None and any(set(pair) <= names for pair in PAIR_COLUMNS)
+
+
+def text_prompt_ids(X: Any) -> np.ndarray | None:
+    """Give the prompt ids of a text table, or None where there are none.
+
+    Parameters
+    ----------
+    X : table of texts
+
+    Returns
+    -------
+    prompt_ids : ndarray of int64 or None
+        ``(n_pairs, 2)`` for a table of pairs, ``(n_items,)`` for one of items.
+        Equal prompts have equal ids, also between two calls.
+    """
+    texts = read_texts(X)
+    if isinstance(texts, TextPairs):
+        return texts.pair_prompt_ids
+    return None if texts is None else texts.prompt_ids
+
+
+def _column_names(X: Any) -> set[str] | None:
+    """Name the columns of a table; None where ``X`` is not one."""
+    if isinstance(X, (str, bytes, TextItems)):
+        return None
+    names = getattr(X, "column_names", None)
+    if isinstance(names, dict):
+        raise ValueError(
+            f"X is a dict of data sets ({', '.join(map(str, names))}); give one."
+        )
+    if names is None:
+        columns = getattr(X, "columns", None)
+        names = None if callable(columns) else columns
+    if names is not None:
+        if not hasattr(X, "__len__") or not hasattr(X, "__getitem__"):
+            raise TypeError(
+                f"X is a {type(X).__name__}, which cannot be indexed; collect it into "
+                "a table first."
+            )
+        return {name for name in names if isinstance(name, str)}
+    if isinstance(X, (list, tuple)) and len(X) and isinstance(X[0], dict):
+        return {name for name in X[0] if isinstance(name, str)}
+    return None
+
+
+def _form(names: set[str]) -> tuple[str, ...]:
+    forms: list[tuple[str, ...]] = [pair for pair in PAIR_COLUMNS if set(pair) & names]
+    if "response" in names:
+        forms.append(("response",))
+    if len(forms) != 1:
+        have = ", ".join(sorted(names)) or "no named column"
+        what = "fit no form of text" if not forms else "fit more than one form of text"
+        raise ValueError(f"the columns of X {what}: wanted {WANTED}; got {have}.")
+    form = forms[0]
+    needed = form if form == ("chosen", "rejected") else ("prompt", *form)
+    missing = [name for name in needed if name not in names]
+    if missing:
+        raise ValueError(
+            f"X has no column {missing[0]!r}, which goes with {form[0]!r}; its columns "
+            f"are {', '.join(sorted(names))}."
+        )
+    return form
+
+
+def _is_frame_of_numbers(X):
+    dtypes = getattr(X, "dtypes", None)
+    if dtypes is None:
+        return False
+    return all(
+        kind.startswith(("int", "uint", "float", "bool", "decimal"))
+        for kind in (str(dtype).lower() for dtype in dtypes)
+    )
+
+
+def _column(X, name) -> list:
+    if isinstance(X, (list, tuple)):
+        missing = next((k for k, row in enumerate(X) if name not in row), None)
+        if missing is not None:
+            raise TextRowError(missing, name, "the row has no such key.")
+        return [row[name] for row in X]
+    column = X[name]
+    for method in ("to_list", "to_pylist", "tolist"):
+        if hasattr(column, method):
+            return getattr(column, method)()
+    return list(column)
+
+
+def _text_values(X: Any) -> list | None:
+    """List the values of a sequence of texts; None where it is something else."""
+    if isinstance(X, (str, bytes)):
+        raise ValueError("X is one string; wanted a list of strings, or a table.")
+    if isinstance(X, np.ndarray):
+        if X.ndim != 1 or X.dtype.kind not in "OUT":
+            return None
+        values = X.tolist()
+    elif isinstance(X, (list, tuple)):
+        values = list(X)
+    elif hasattr(X, "to_list") and hasattr(X, "dtype"):
+        values = X.to_list()
+    else:
+        return None
+    first = next((value for value in values if not _is_missing(value)), None)
+    is_text = isinstance(first, str) or _looks_like_messages(first)
+    return values if is_text else None
+
+
+def _looks_like_messages(value):
+    return (
+        isinstance(value, (list, tuple, np.ndarray))
+        and len(value) > 0
+        and all(isinstance(message, dict) for message in value)
+    )
+
+
+def _lone_items(values):
+    return TextItems(
+        [TextItem(None, _check_value(v, k, None)) for k, v in enumerate(values)]
+    )
+
+
+def _check_value(value, row, column) -> Value:
+    if isinstance(value, str):
+        return _check_unicode(str(value), row, column)
+    if isinstance(value, (list, tuple, np.ndarray)) and len(value):
+        return [_check_message(message, row, column) for message in value]
+    if _is_missing(value):
+        raise TextRowError(row, column, "the text is missing.")
+    raise TextRowError(
+        row,
+        column,
+        f"wanted a string or a list of chat messages, got {type(value).__name__}.",
+    )
+
+
+def _is_missing(value):
+    # pandas.NA, known by name because pandas is not imported here.
+    nan = isinstance(value, float) and value != value
+    return value is None or nan or type(value).__name__ == "NAType"
+
+
+def _check_unicode(text, row, column):
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise TextRowError(
+            row, column, "the text is not valid Unicode (half a surrogate pair)."
+        ) from None
+    return text
+
+
+def _check_message(message, row, column) -> Message:
+    if not isinstance(message, dict) or not {"role", "content"} <= message.keys():
+        raise TextRowError(
+            row, column, "a chat message must be a dict with role and content."
+        )
+    content = message["content"]
+    if isinstance(content, (list, tuple, np.ndarray)):
+        texts = [
+            part.get("text") if isinstance(part, dict) else None for part in content
+        ]
+        is_text = all(isinstance(text, str) for text in texts)
+        content = BLANK.join(map(str, texts)) if is_text else None
+    if not isinstance(content, str) or not isinstance(message["role"], str):
+        raise TextRowError(
+            row, column, "role and content of a chat message must be text."
+        )
+    kept = {k: v for k, v in message.items() if v is not None}
+    return {**kept, "content": _check_unicode(content, row, column)}
+
+
+def _pairs(columns, form, n_rows) -> TextPairs:
+    seen: dict[tuple, int] = {}
+    items: list[TextItem] = []
+    index = np.empty((n_rows, 2), dtype=np.intp)
+    for row in range(n_rows):
+        first, second = columns[form[0]][row], columns[form[1]][row]
+        if "prompt" in columns:
+            prompt = columns["prompt"][row]
+            pair = _item(prompt, first), _item(prompt, second)
+        else:
+            pair = _split_pair(first, second, row)
+        for side, item in enumerate(pair):
+            key = (value_key(item.prompt), value_key(item.response), item.glue)
+            if key not in seen:
+                seen[key] = len(items)
+                items.append(item)
+            index[row, side] = seen[key]
+        if index[row, 0] == index[row, 1]:
+            raise TextRowError(
+                row, None, f"{form[0]} and {form[1]} are the same; leave the pair out."
+            )
+    return TextPairs(TextItems(items), index)
+
+
+def _item(prompt: Value, response: Value) -> TextItem:
+    """Bring both to one form; a response that repeats the prompt loses that part."""
+    if isinstance(prompt, str) and isinstance(response, str):
+        return TextItem(prompt, response)
+    before = as_messages(prompt, "user")
+    after = as_messages(response, "assistant")
+    if len(after) > len(before) and after[: len(before)] == before:
+        after = after[len(before) :]
+    return TextItem(before, after)
+
+
+def _split_pair(first, second, row) -> tuple[TextItem, TextItem]:
+    """Take the prompt that two dialogues share: up to their last common turn."""
+    if isinstance(first, str) != isinstance(second, str):
+        raise TextRowError(
+            row,
+            None,
+            "chosen is a string and rejected is chat messages, or vice versa.",
+        )
+    shared = _common_length(first, second)
+    if isinstance(first, str):
+        found = [(first.rfind(turn, 0, shared), len(turn)) for turn in TURNS]
+        ends = [position + length for position, length in found if position >= 0]
+        if not ends:
+            raise TextRowError(
+                row,
+                None,
+                "chosen and rejected share no turn that opens with "
+                f"{TURNS[0]!r} or {TURNS[1]!r}; give a column with the prompt.",
+            )
+        start = max(ends)
+        return (
+            TextItem(first[:start], first[start:], ""),
+            TextItem(second[:start], second[start:], ""),
+        )
+    start = min(shared, len(first) - 1, len(second) - 1)
+    if start < 1:
+        raise TextRowError(
+            row, None, "chosen and rejected share no message to take as the prompt."
+        )
+    return TextItem(first[:start], first[start:]), TextItem(
+        second[:start], second[start:]
+    )
+
+
+def _common_length(first, second) -> int:
+    pairs: Iterable = zip(first, second, strict=False)
+    for k, (a, b) in enumerate(pairs):
+        if a != b:
+            return k
+    return min(len(first), len(second))

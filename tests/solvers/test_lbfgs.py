@@ -1,0 +1,141 @@
+"""L-BFGS against SciPy's, and where it has to give up."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy.optimize import minimize
+from scipy.special import expit
+
+from skreward.solvers.lbfgs import Step, minimise
+
+
+class Plain:
+    """No preconditioning."""
+
+    coef = gradient = staticmethod(lambda vector: vector)
+
+
+class Diagonal:
+    def __init__(self, scale):
+        self._scale = scale
+
+    def coef(self, vector):
+        return vector / self._scale
+
+    gradient = coef
+
+
+@pytest.fixture
+def logistic():
+    """A penalised logistic loss of badly scaled features."""
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(300, 12)) * np.logspace(-1, 1, 12)
+    sign = np.where(rng.uniform(size=300) < 0.5 + 0.4 * np.tanh(z[:, 3]), 1, -1)
+
+    def value_gradient(w, alpha=1e-3):
+        margin = sign * (z @ w)
+        slope = -sign * expit(-margin) / 300
+        value = np.logaddexp(0, -margin).mean() + alpha / 2 * w @ w
+        return value, z.T @ slope + alpha * w
+
+    value_gradient.scale = np.sqrt((z**2).mean(axis=0) / 4)
+    return value_gradient
+
+
+def run(function, scaling=Plain, n=12, **params):
+    defaults = {"size": 1e-9, "max_iter": 500, "noise": 1e-15}
+    return minimise(function, np.zeros(n), scaling, **defaults | params)
+
+
+def test_the_minimum_is_that_of_scipy(logistic):
+    found = run(logistic)
+    theirs = minimize(logistic, np.zeros(12), jac=True, tol=1e-12, method="BFGS")
+    assert found.is_small
+    assert not found.is_stuck
+    assert_allclose(found.point, theirs.x, rtol=1e-5, atol=1e-8)
+    assert_allclose(found.value, theirs.fun, rtol=1e-12)
+
+
+def test_scaling_changes_the_way_and_not_the_end(logistic):
+    plain, scaled = run(logistic), run(logistic, Diagonal(logistic.scale))
+    assert_allclose(scaled.point, plain.point, rtol=1e-5, atol=1e-7)
+    assert scaled.n_iter < 0.8 * plain.n_iter
+
+
+def test_no_iteration_raises_the_function(logistic):
+    values = [run(logistic, max_iter=k).value for k in range(12)]
+    assert (np.diff(values) < 0).all()
+
+
+def test_the_memory_of_a_problem_helps_with_the_next(logistic):
+    first = run(logistic)
+    steps = [Step(move, change + 1e-3 * move) for move, change in first.steps]
+
+    def next_problem(w):
+        return logistic(w, alpha=2e-3)
+
+    start = {"size": 1e-8, "max_iter": 500, "noise": 1e-15}
+    with_memory = minimise(next_problem, first.point, Plain, steps=steps, **start)
+    without = minimise(next_problem, first.point, Plain, **start)
+    assert_allclose(with_memory.point, without.point, rtol=1e-4, atol=1e-6)
+    assert with_memory.n_iter < without.n_iter
+
+
+def test_a_memory_that_misleads_is_dropped(logistic):
+    rng = np.random.default_rng(1)
+    nonsense = [Step(rng.normal(size=12), rng.normal(size=12)) for _ in range(5)]
+    found = run(logistic, steps=nonsense)
+    assert found.is_small
+    assert_allclose(found.point, run(logistic).point, rtol=1e-4, atol=1e-6)
+
+
+def test_max_iter(logistic):
+    found = run(logistic, max_iter=3)
+    assert found.n_iter == 3
+    assert not found.is_small
+    assert not found.is_stuck
+
+
+def test_nothing_to_do(logistic):
+    found = run(logistic, size=1e9)
+    assert found.n_iter == 0
+    assert found.is_small
+
+
+def test_a_function_in_low_precision_is_followed_by_its_slopes(logistic):
+    def rounded(w):
+        value, gradient = logistic(w)
+        return float(np.float32(value)), gradient
+
+    found = run(rounded, size=1e-6, noise=1e-7)
+    assert found.is_small
+    assert_allclose(found.point, run(logistic).point, rtol=1e-3, atol=1e-4)
+
+
+def test_steps_that_gain_nothing_end_it(logistic):
+    def rounded(w):
+        value, gradient = logistic(w)
+        return value, gradient.astype(np.float16).astype(np.float64)
+
+    found = run(rounded, size=1e-12, noise=1e-4)
+    assert found.is_stuck
+    assert not found.is_small
+    assert found.n_iter < 100
+    assert found.value <= logistic(run(logistic).point)[0] + 1e-3
+
+
+def test_a_gradient_that_lies_leaves_it_stuck():
+    found = run(lambda w: (float(w @ w), -2 * w - 1.0), n=3)
+    assert found.is_stuck
+    assert not found.is_small
+    assert_allclose(found.point, 0)
+
+
+def test_a_step_into_the_infinite_is_taken_back():
+    def barrier(w):
+        with np.errstate(invalid="ignore", divide="ignore"):
+            value = float(-np.log(1 - w[0]) - 3 * w[0])
+        value = value if np.isfinite(value) else np.inf
+        return value, np.array([1 / (1 - w[0]) - 3])
+
+    assert_allclose(run(barrier, n=1).point, 2 / 3, rtol=1e-6)

@@ -1,0 +1,108 @@
+"""float16 read fast is float16 read by NumPy."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from threadpoolctl import threadpool_limits
+
+from skreward import BradleyTerryRegressor
+from skreward.utils import float16
+from skreward.utils.float16 import gradient, is_finite, rewards, to_float32
+
+EVERY = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+FINITE = EVERY[np.isfinite(EVERY)]
+
+
+def test_every_number_is_converted_exactly():
+    assert_array_equal(
+        to_float32(FINITE).view(np.uint32), FINITE.astype(np.float32).view(np.uint32)
+    )
+
+
+def test_strided_input():
+    table = FINITE[: 60 * 1000].reshape(60, 1000)
+    for view in (table[::2, ::2], table.T, table[::-1]):
+        assert_array_equal(to_float32(view), view.astype(np.float32))
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    """Blocks of a row or two, and chunks of two blocks."""
+    monkeypatch.setattr(float16, "BLOCK_BYTES", 40)
+    monkeypatch.setattr(float16, "BLOCKS_A_CHUNK", 2)
+
+
+@pytest.mark.parametrize("n_items", [0, 1, 2, 57])
+@pytest.mark.parametrize("size", [1e-30, 1.0, 1e30])
+def test_products_are_those_of_float64(n_items, size, small_blocks):
+    rng = np.random.RandomState(0)
+    items = rng.standard_normal((n_items, 5)).astype(np.float16)
+    items[:, 3] = 2.0**-24  # the smallest there is
+    coef = size * rng.standard_normal(5)
+    coef[1] = 1e-6 * size
+    item_gradient = size * rng.standard_normal(n_items)
+    exact = items.astype(np.float64)
+    for found, wanted, sizes in (
+        (rewards(items, coef), exact @ coef, abs(exact) @ abs(coef)),
+        (
+            gradient(items, item_gradient),
+            exact.T @ item_gradient,
+            abs(exact).T @ abs(item_gradient),
+        ),
+    ):
+        assert found.dtype == np.float32
+        assert found.shape == wanted.shape
+        assert (abs(found - wanted) <= 4e-7 * sizes).all()
+
+
+def test_products_with_zeros_are_zero():
+    items = FINITE[:600].reshape(20, 30)
+    assert not rewards(items, np.zeros(30)).any()
+    assert not gradient(items, np.zeros(20)).any()
+    assert not rewards(np.zeros((4, 3), dtype=np.float16), np.ones(3)).any()
+
+
+def test_products_that_leave_float32_are_infinite():
+    items = np.full((2, 3), 60_000, dtype=np.float16)
+    with np.errstate(over="ignore"):
+        assert_array_equal(rewards(items, np.full(3, 1e38)), [np.inf, np.inf])
+
+
+def test_products_do_not_depend_on_threads_or_on_rows_beside(small_blocks):
+    rng = np.random.RandomState(1)
+    items = rng.standard_normal((101, 7)).astype(np.float16)
+    coef, item_gradient = rng.standard_normal(7), rng.standard_normal(101)
+    found = []
+    for n_threads in (1, 2, 3):
+        with threadpool_limits(n_threads, user_api="blas"):
+            found.append((rewards(items, coef), gradient(items, item_gradient)))
+    for reward, total in found[1:]:
+        assert_array_equal(reward, found[0][0])
+        assert_array_equal(total, found[0][1])
+    assert_array_equal(rewards(items[40:43], coef), found[0][0][40:43])
+    assert_array_equal(rewards(items[::-1], coef), found[0][0][::-1])
+
+
+def test_every_number_is_finite_or_not():
+    assert is_finite(FINITE.reshape(-1, 16))
+    for value in EVERY[~np.isfinite(EVERY)][::97]:
+        table = np.zeros((700, 600), dtype=np.float16)
+        table[699, 599] = value
+        assert not is_finite(table)
+        assert not is_finite(np.asfortranarray(table))
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize("sizes", [(), (4,)])
+def test_bad_float16_is_refused_before_fitting_and_predicting(
+    value, sizes, preferences
+):
+    model = BradleyTerryRegressor(sizes, max_iter=2, solver="auto", random_state=0)
+    items = preferences.embeddings.astype(np.float16)
+    with pytest.warns(match=r"stopped"):
+        model.fit(items, preferences.rewards)
+    items[3, 2] = value
+    wanted = "NaN" if np.isnan(value) else "infinity"
+    for call in (model.predict, lambda X: model.fit(X, preferences.rewards)):
+        with pytest.raises(ValueError, match=f"Input X contains {wanted}"):
+            call(items)
