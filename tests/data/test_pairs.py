@@ -140,7 +140,7 @@ def test_from_dense_stores_equal_items_once():
 
 def test_equal_hashes_of_unequal_rows_are_told_apart(monkeypatch):
     monkeypatch.setattr(
-        "skreward.pairs._hash_rows", lambda rows: np.zeros(len(rows), np.uint64)
+        "skreward.data.pairs._hash_rows", lambda rows: np.zeros(len(rows), np.uint64)
     )
     dense = np.arange(12.0).reshape(2, 2, 3)[[0, 1, 0]]
     pairs = EmbeddingPairs.from_dense(dense)
