@@ -3,18 +3,17 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from skreward import annotation, datasets, metrics, model_selection
 from skreward._version import __version__
-from skreward.data.pairs import EmbeddingPairs
-from skreward.models.bradley_terry import BradleyTerryRegressor
-from skreward.models.classifier import PairwiseClassifierReward
-from skreward.models.ensemble import RewardEnsemble
-from skreward.models.itemwise import ItemwiseTransformer
-from skreward.persistence import load, save
-from skreward.text.transformer import LLMEmbeddingTransformer
 
 if TYPE_CHECKING:
-    from skreward import plotting
+    from skreward import annotation, datasets, metrics, model_selection, plotting
+    from skreward.data.pairs import EmbeddingPairs
+    from skreward.models.bradley_terry import BradleyTerryRegressor
+    from skreward.models.classifier import PairwiseClassifierReward
+    from skreward.models.ensemble import RewardEnsemble
+    from skreward.models.itemwise import ItemwiseTransformer
+    from skreward.persistence import load, save
+    from skreward.text.transformer import LLMEmbeddingTransformer
 
 __all__ = [
     "BradleyTerryRegressor",
@@ -33,11 +32,28 @@ __all__ = [
     "save",
 ]
 
+# Imported when first asked for: scikit-learn takes a second to come, which the
+# command's --help, its usage errors and whoever reads a version need not wait for.
+_PLACES = {
+    "BradleyTerryRegressor": "models.bradley_terry",
+    "EmbeddingPairs": "data.pairs",
+    "ItemwiseTransformer": "models.itemwise",
+    "LLMEmbeddingTransformer": "text.transformer",
+    "PairwiseClassifierReward": "models.classifier",
+    "RewardEnsemble": "models.ensemble",
+    "load": "persistence",
+    "save": "persistence",
+}
+_ROOMS = {"annotation", "datasets", "metrics", "model_selection", "plotting"}
+
 
 def __getattr__(name):
-    # scikit-learn's displays import half of its models: only for those who plot.
-    if name == "plotting":
-        return import_module("skreward.plotting")
+    if name in _ROOMS:
+        return import_module(f"skreward.{name}")
+    if name in _PLACES:
+        found = getattr(import_module(f"skreward.{_PLACES[name]}"), name)
+        globals()[name] = found
+        return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -2,6 +2,17 @@
 
 import sys
 
-from skreward.cli.main import main
 
-sys.exit(main())
+def main():
+    """Run the command; an interrupt while it is still being imported ends it too."""
+    try:
+        from skreward.cli.main import main as command
+
+        return command()
+    except KeyboardInterrupt:
+        print("skreward: interrupted", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -51,8 +51,13 @@ def order_consistency_score(y_true, y_pred, *, sample_weight=None):
     0.625
     """
     margin, target, weight = _check_margins(y_true, y_pred, sample_weight)
-    agreement = 0.5 + (target - 0.5) * np.sign(margin)
-    return float(np.average(agreement, weights=weight))
+    return float(np.average(_agreement(target, margin), weights=weight))
+
+
+def pair_agreement(y_true, y_pred):
+    """Give what every pair adds to the order consistency: 1 right, 0 wrong, 0.5 tie."""
+    margin, target, _ = _check_margins(y_true, y_pred, None)
+    return _agreement(target, margin)
 
 
 def preference_log_loss(y_true, y_pred, *, link="logistic", sample_weight=None):
@@ -153,6 +158,10 @@ def expected_calibration_error(y_true, y_proba, *, n_bins=10, sample_weight=None
     if n_bins % 2:
         gap[0] = 0.0
     return float(gap.sum() / weight.sum())
+
+
+def _agreement(target, margin):
+    return 0.5 + (target - 0.5) * np.sign(margin)
 
 
 def _check_margins(y_true, y_pred, sample_weight):

@@ -29,13 +29,15 @@ WANTED = (
 )
 
 
-def read_texts(X: Any) -> TextItems | TextPairs | None:
+def read_texts(X: Any, *, keep_equal: bool = False) -> TextItems | TextPairs | None:
     """Read texts in any accepted form; None where ``X`` holds no text.
 
     Parameters
     ----------
     X : list, array or Series of strings; or a table
         As in `LLMEmbeddingTransformer`. A `TextItems` comes back as it is.
+    keep_equal : bool, default=False
+        Keep a pair of a text with itself, for those who only score it.
 
     Returns
     -------
@@ -47,7 +49,8 @@ def read_texts(X: Any) -> TextItems | TextPairs | None:
     ------
     TextRowError
         For a missing value, a value that is neither a string nor chat messages, a
-        pair of a text with itself, or a dialogue without a turn boundary.
+        pair of a text with itself (unless ``keep_equal``), or a dialogue without a
+        turn boundary.
     ValueError
         For a table whose columns fit no form.
     """
@@ -76,7 +79,7 @@ def read_texts(X: Any) -> TextItems | TextPairs | None:
                 )
             ]
         )
-    return _pairs(checked, form, n_rows)
+    return _pairs(checked, form, n_rows, keep_equal)
 
 
 def is_text_pairs(X: Any) -> bool:
@@ -253,7 +256,7 @@ def _check_message(message, row, column) -> Message:
     return {**kept, "content": _check_unicode(content, row, column)}
 
 
-def _pairs(columns, form, n_rows) -> TextPairs:
+def _pairs(columns, form, n_rows, keep_equal) -> TextPairs:
     seen: dict[tuple, int] = {}
     items: list[TextItem] = []
     index = np.empty((n_rows, 2), dtype=np.intp)
@@ -270,7 +273,7 @@ def _pairs(columns, form, n_rows) -> TextPairs:
                 seen[key] = len(items)
                 items.append(item)
             index[row, side] = seen[key]
-        if index[row, 0] == index[row, 1]:
+        if index[row, 0] == index[row, 1] and not keep_equal:
             raise TextRowError(
                 row, None, f"{form[0]} and {form[1]} are the same; leave the pair out."
             )

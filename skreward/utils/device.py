@@ -9,7 +9,15 @@ def resolve(device):
     """Turn "auto", "cpu", "cuda" or "cuda:N" into a torch.device that is there."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    resolved = torch.device(device)
+    try:
+        resolved = torch.device(device)
+    except RuntimeError:
+        resolved = None
+    if resolved is None or resolved.type not in ("cpu", "cuda"):
+        raise ValueError(
+            f"device={device!r} names no device; wanted 'auto', 'cpu', 'cuda' or "
+            "'cuda:N'."
+        )
     if resolved.type == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if (resolved.index or 0) >= count:

@@ -15,6 +15,7 @@ from skreward.metrics import (
     order_consistency_scorer,
     preference_log_loss,
 )
+from skreward.metrics.pairs import pair_agreement
 
 
 @pytest.fixture
@@ -152,3 +153,10 @@ def test_scorers_need_predict_alone(preferences):
             -expected_calibration_error(y, proba),
         )
     assert repr(order_consistency_scorer) == "order_consistency_scorer"
+
+
+def test_agreement_of_pairs_is_what_order_consistency_averages():
+    y, margin = [1, 0, 0.5, 1, 0.25], [2.0, 3.0, -1.0, 0.0, -1.0]
+    agreement = pair_agreement(y, margin)
+    assert agreement.tolist() == [1.0, 0.0, 0.5, 0.5, 0.75]
+    assert agreement.mean() == order_consistency_score(y, margin)

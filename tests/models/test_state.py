@@ -210,8 +210,22 @@ def run_python(code):
 def test_import_is_light():
     heavy = "torch sentence_transformers transformers matplotlib skops".split()
     heavy += ["sklearn.linear_model", "sklearn.calibration"]
-    code = f"import sys, skreward; print([m for m in {heavy} if m in sys.modules])"
+    code = (
+        "import sys, skreward\n"
+        "for name in set(skreward.__all__) - {'plotting'}: getattr(skreward, name)\n"
+        f"print([m for m in {heavy} if m in sys.modules])"
+    )
     assert run_python(code) == "[]"
+
+
+def test_public_names_come_when_they_are_asked_for():
+    code = "import sys, skreward; print('numpy' in sys.modules, dir(skreward))"
+    is_heavy, names = run_python(code).split(maxsplit=1)
+    assert is_heavy == "False"
+    for name in skreward.__all__:
+        assert repr(name) in names
+        assert getattr(skreward, name) is getattr(skreward, name)
+    assert sorted(skreward.__all__) == skreward.__all__
 
 
 def test_displays_are_there_when_asked_for():

@@ -429,3 +429,13 @@ def test_template_and_texts_that_do_not_go_together():
     with pytest.raises(TextRowError, match="row 0: a lone string has no prompt"):
         render(read_texts(["a"]), "{prompt} {response}", None)
     assert render(read_texts(["a"]), "-> {response}", None) == ["-> a"]
+
+
+def test_pairs_of_equal_texts_are_kept_where_they_are_only_scored():
+    rows = [
+        {"prompt": "p", "chosen": "a", "rejected": "a"},
+        {"prompt": "p", "chosen": "a", "rejected": "b"},
+    ]
+    with pytest.raises(TextRowError, match="are the same"):
+        read_texts(rows)
+    assert read_texts(rows, keep_equal=True).pairs.tolist() == [[0, 0], [0, 1]]
