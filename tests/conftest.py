@@ -28,7 +28,8 @@ def judged():
 
 @pytest.fixture
 def cuda():
-    torch = pytest.importorskip("torch")
+    import torch
+
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
     return "cuda"

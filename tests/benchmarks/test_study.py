@@ -407,7 +407,6 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path, uninterrupted):
 @pytest.fixture
 def cluster(tmp_path):
     """Start a Dask scheduler and two workers on this machine."""
-    pytest.importorskip("distributed", reason="needs the extra 'dask'")
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     processes = []
 

