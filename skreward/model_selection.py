@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from numbers import Integral
 
 import numpy as np
-from sklearn.model_selection import BaseCrossValidator
+from sklearn.model_selection import BaseCrossValidator, check_cv
 from sklearn.utils import check_random_state, indexable
 
-from skreward.data.groups import deal, encode, hold_out
+from skreward.data.gate import is_pairs, take_apart
+from skreward.data.groups import deal, encode, hold_out, resampling_groups
 from skreward.data.pairs import EmbeddingPairs
 from skreward.text.tables import is_text_pairs, text_prompt_ids
 from skreward.utils.compat import GroupsConsumerMixin
@@ -94,16 +95,7 @@ class PromptDisjointKFold(GroupsConsumerMixin, BaseCrossValidator):
         rng = check_random_state(self.random_state) if self.shuffle else None
         fold = deal(prompts, self.n_splits, rng)
         warn_of_straddling(fold[:, 0] != fold[:, 1])
-        for k in range(self.n_splits):
-            is_test = fold == k
-            train = np.flatnonzero(~is_test.any(axis=1))
-            test = np.flatnonzero(is_test.all(axis=1))
-            if len(train) == 0 or len(test) == 0:
-                raise ValueError(
-                    f"Fold {k} has {len(train)} training and {len(test)} test pairs: "
-                    "too many pairs straddle prompts. Lower n_splits."
-                )
-            yield train, test
+        yield from _parts(fold, self.n_splits)
 
     def get_n_splits(self, X=None, y=None, groups=None):
         """Give the number of folds.
@@ -183,15 +175,72 @@ def train_test_split_pairs(X, *arrays, test_size=0.25, groups=None, random_state
     warn_of_straddling(~(is_train | is_test))
     parts = np.flatnonzero(is_train), np.flatnonzero(is_test)
     return [
-        None if array is None else _take(array, part)
+        None if array is None else take(array, part)
         for array in (X, *arrays)
         for part in parts
     ]
 
 
+def disjoint_folds(X, y, cv):
+    """Positions of training and test samples that share nothing, as a list.
+
+    A splitter or a list of splits is taken as it is. A number is that many folds of
+    prompts; where X knows none, of the connected components of shared items; where
+    one component holds most of the pairs, of items, leaving out the pairs between
+    folds; and where samples are items, of these. Dealt in order: nothing is random.
+    """
+    if not isinstance(cv, int | np.integer):
+        return list(check_cv(cv).split(X, y))
+    if not is_pairs(X):
+        n_items = n_samples(X)
+        if n_items < cv:
+            raise ValueError(f"cv={cv} folds of n_samples={n_items} items.")
+        fold = np.arange(n_items) % cv
+        return list(_parts(fold[:, np.newaxis], cv))
+    # A container needs no look at its items.
+    pairs = X if isinstance(X, EmbeddingPairs) else take_apart(X)
+    index, prompt_ids = pairs.index, pairs.prompt_ids
+    if n_samples(index) == 0:
+        raise ValueError("X holds 0 pairs; at least one is needed.")
+    groups = resampling_groups(index, prompt_ids)
+    n_groups = int(groups.max()) + 1
+    if n_groups < cv and prompt_ids is not None:
+        raise ValueError(f"cv={cv} is more than the {n_groups} prompts.")
+    if n_groups < cv:
+        groups = encode(index)
+    fold = deal(groups, cv)
+    straddles = fold[:, 0] != fold[:, 1]
+    if prompt_ids is not None:
+        warn_of_straddling(straddles)
+    elif straddles.any():
+        warnings.warn(
+            "X knows no prompts, and most of its pairs hang together by shared items: "
+            f"the {cv} folds are of items, and the {int(straddles.sum())} of "
+            f"{len(fold)} pairs between them are left out. Give prompt ids, as in "
+            "EmbeddingPairs(embeddings, index, prompt_ids).",
+            UserWarning,
+            stacklevel=4,
+        )
+    return list(_parts(fold, cv))
+
+
+def _parts(fold, n_splits):
+    """Training and test positions, given the fold of each side of every sample."""
+    for k in range(n_splits):
+        is_test = fold == k
+        train = np.flatnonzero(~is_test.any(axis=1))
+        test = np.flatnonzero(is_test.all(axis=1))
+        if len(train) == 0 or len(test) == 0:
+            raise ValueError(
+                f"Fold {k} has {len(train)} training and {len(test)} test pairs: "
+                "too many pairs straddle folds. Lower the number of folds."
+            )
+        yield train, test
+
+
 def pair_prompt_ids(X, groups=None):
     """Prompt ids of both sides of every pair, (n_pairs, 2)."""
-    n_pairs = X.shape[0] if hasattr(X, "shape") else len(X)
+    n_pairs = n_samples(X)
     if n_pairs == 0:
         raise ValueError("X holds 0 pairs; there is nothing to split.")
     if groups is not None:
@@ -226,7 +275,13 @@ def warn_of_straddling(straddles):
         )
 
 
-def _take(array, positions):
+def n_samples(X):
+    """Count the samples of a table, an array, a container or a list."""
+    return X.shape[0] if hasattr(X, "shape") else len(X)
+
+
+def take(array, positions):
+    """Pick samples of a table, an array, a container or a list."""
     if hasattr(array, "iloc"):
         return array.iloc[positions]
     if hasattr(array, "shape"):

@@ -12,8 +12,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
 from skreward import (
-    BradleyTerryMLPRegressor,
     BradleyTerryRegressor,
+    CalibratedReward,
     EmbeddingPairs,
     ItemwiseTransformer,
     PairwiseClassifierReward,
@@ -33,9 +33,9 @@ INDEX = np.array([[0, 1], [2, 3], [4, 5], [1, 2]])
 PAIRS = EmbeddingPairs(E, INDEX)
 DENSE = PAIRS.to_dense()
 Y = np.array([1, 0, 1, 0])
+Y_ITEMS = np.arange(6)
 FITTED = BradleyTerryRegressor().fit(PAIRS, Y)
-BT, MLP = BradleyTerryRegressor, BradleyTerryMLPRegressor
-CLF = PairwiseClassifierReward
+BT, CLF = BradleyTerryRegressor, PairwiseClassifierReward
 
 
 def with_value(array, value):
@@ -48,12 +48,13 @@ def bt(**params):
     return lambda: BT(**params).fit(PAIRS, Y)
 
 
-def mlp(sizes=(4,), **params):
-    return lambda: MLP(sizes, **params).fit(PAIRS, Y)
-
-
 def fit(X, y=None, weight=None, model=BT):
     return lambda: model().fit(X, y, weight)
+
+
+def calibrated(X=PAIRS, y=Y, weight=None, estimator=None, **params):
+    reward = BT() if estimator is None else estimator
+    return lambda: CalibratedReward(reward, **{"cv": 2, **params}).fit(X, y, weight)
 
 
 def kfold(*args, groups=None, X=PAIRS, **params):
@@ -123,40 +124,41 @@ TABLE = {
     "alpha negative": (bt(alpha=-1), ValueError, "alpha.*-1"),
     "alpha word": (bt(alpha="1"), ValueError, "alpha"),
     "link": (bt(link="cauchit"), ValueError, "link.*cauchit"),
+    "activation": (bt(activation="gelu"), ValueError, "activation"),
+    "solver": (bt(solver="sgd"), ValueError, "solver"),
+    "lbfgs for a network": (
+        bt(solver="lbfgs", hidden_layer_sizes=(4,)), ValueError, r"lbfgs.*\(4,\)",
+    ),
+    "layers word": (bt(hidden_layer_sizes="wide"), ValueError, "hidden_layer_sizes"),
+    "layers zero": (bt(hidden_layer_sizes=(4, 0)), ValueError, r"positive.*\(4, 0\)"),
+    "layers float": (bt(hidden_layer_sizes=(4.0,)), ValueError, "positive ints"),
+    "batch_size": (bt(batch_size=0), ValueError, "batch_size"),
+    "learning_rate_init": (bt(learning_rate_init=0.0), ValueError, "learning_rate"),
     "max_iter": (bt(max_iter=0), ValueError, "max_iter"),
     "tol": (bt(tol=-1e-3), ValueError, "tol"),
+    "validation_fraction": (bt(validation_fraction=1.0), ValueError, "validation_f"),
+    "n_iter_no_change": (bt(n_iter_no_change=0), ValueError, "n_iter_no_change"),
+    "dropout": (bt(dropout=1.0), ValueError, "dropout"),
+    "precision": (bt(precision="half"), ValueError, "precision"),
     "max_pairs": (bt(max_pairs=0), ValueError, "max_pairs"),
     "random_state": (bt(random_state="seed"), ValueError, "random_state"),
     "device unknown": (bt(device="tpu"), ValueError, 'device.*"cuda:N".*tpu'),
-    "device absent": (bt(device="cuda:99"), ValueError, "cuda:99.*not there"),
+    "device unknown, network": (
+        bt(device="gpu", hidden_layer_sizes=(4,)), ValueError, "device.*gpu",
+    ),
+    "device absent": (
+        bt(device="cuda:99", hidden_layer_sizes=(4,)), ValueError, "cuda:99.*not there",
+    ),
+    "device absent, linear": (bt(device="cuda:99"), ValueError, "cuda:99.*not there"),
     "sparse on cuda": (
         lambda: BT(device="cuda").fit(EmbeddingPairs(sp.csr_array(E), INDEX), Y),
         ValueError, "dense embeddings",
     ),
-    "parameter of the network": (
-        lambda: BT(hidden_layer_sizes=(4,)), TypeError, "hidden_layer_sizes",
+    "partial_fit of lbfgs": (
+        lambda: BT(solver="lbfgs").partial_fit(PAIRS, Y), ValueError, "partial_fit",
     ),
-    # parameters of BradleyTerryMLPRegressor
-    "alpha negative, network": (mlp(alpha=-1), ValueError, "alpha.*-1"),
-    "link, network": (mlp(link="cauchit"), ValueError, "link.*cauchit"),
-    "activation": (mlp(activation="gelu"), ValueError, "activation"),
-    "layers word": (mlp("wide"), ValueError, "hidden_layer_sizes"),
-    "layers zero": (mlp((4, 0)), ValueError, r"positive.*\(4, 0\)"),
-    "layers float": (mlp((4.0,)), ValueError, "positive ints"),
-    "batch_size": (mlp(batch_size=0), ValueError, "batch_size"),
-    "learning_rate_init": (mlp(learning_rate_init=0.0), ValueError, "learning_rate"),
-    "max_iter, network": (mlp(max_iter=0), ValueError, "max_iter"),
-    "tol, network": (mlp(tol=-1e-3), ValueError, "tol"),
-    "validation_fraction": (mlp(validation_fraction=1.0), ValueError, "validation_f"),
-    "n_iter_no_change": (mlp(n_iter_no_change=0), ValueError, "n_iter_no_change"),
-    "dropout": (mlp(dropout=1.0), ValueError, "dropout"),
-    "precision": (mlp(precision="half"), ValueError, "precision"),
-    "max_pairs, network": (mlp(max_pairs=0), ValueError, "max_pairs"),
-    "random_state, network": (mlp(random_state="seed"), ValueError, "random_state"),
-    "device unknown, network": (mlp(device="gpu"), ValueError, "device.*gpu"),
-    "device absent, network": (mlp(device="cuda:99"), ValueError, "cuda:99.*not there"),
     "warm start of other layers": (
-        lambda: MLP((4,), warm_start=True, max_iter=1).fit(PAIRS, Y)
+        lambda: BT((4,), warm_start=True, max_iter=1).fit(PAIRS, Y)
         .set_params(hidden_layer_sizes=(5,)).fit(PAIRS, Y),
         ValueError, r"hidden_layer_sizes=\(5,\)",
     ),
@@ -178,6 +180,38 @@ TABLE = {
     "fractions without weights": (
         lambda: CLF(KNeighborsClassifier(1)).fit(PAIRS, Y, [0.5, 1, 1, 1]),
         ValueError, "KNeighborsClassifier.*whole",
+    ),
+    # CalibratedReward
+    "method of calibration": (calibrated(method="sigmoid"), ValueError, "method.*sigmoid"),
+    "one fold to calibrate": (calibrated(cv=1), ValueError, "cv.*1"),
+    "folds by a word": (calibrated(cv="prompts"), ValueError, "cv.*prompts"),
+    "no reward to calibrate": (calibrated(estimator=5), ValueError, "estimator.*5"),
+    "transformer to calibrate": (
+        calibrated(estimator=StandardScaler()), ValueError, "estimator.*StandardScaler",
+    ),
+    "y of calibration": (calibrated(y=[1, 0, 2, 0]), ValueError, "got 2 at pair 2"),
+    "y short of calibration": (calibrated(y=Y[:3]), ValueError, "inconsistent"),
+    "weights of calibration": (
+        calibrated(weight=[1, -1, 1, 1]), ValueError, "[Nn]egative",
+    ),
+    "no ratings to calibrate": (calibrated(X=E, y=None), ValueError, "requires y"),
+    "more folds than prompts to calibrate": (
+        calibrated(X=EmbeddingPairs(E, INDEX, [0, 0, 0, 0, 0, 0])), ValueError,
+        "cv=2 is more than the 1 prompts",
+    ),
+    "fewer items than folds": (calibrated(X=E, y=Y_ITEMS, cv=7), ValueError, "cv=7.*6"),
+    "nothing to calibrate": (
+        calibrated(X=PAIRS[:0], y=[]), ValueError, "0 pairs|0 sample",
+    ),
+    "no fold to calibrate on": (
+        calibrated(X=E[:4], y=[1, 2, 1, 2], cv=[([0, 1], [0, 2])]), ValueError, "No fold has two samples",
+    ),
+    "unfitted calibration": (
+        lambda: CalibratedReward(BT()).predict(PAIRS), NotFittedError, "not fitted",
+    ),
+    "calibrated proba of items": (
+        lambda: CalibratedReward(BT(), cv=[(range(4), range(4))]).fit(PAIRS, Y)
+        .predict_preference_proba(E), ValueError, "needs pairs.*6, 3",
     ),
     # ItemwiseTransformer
     "no transformer": (
@@ -281,7 +315,9 @@ def test_the_table_is_long_enough():
     assert len(TABLE) >= 50
 
 
-@pytest.mark.filterwarnings("ignore:early_stopping found", "ignore:Adam stopped")
+@pytest.mark.filterwarnings(
+    "ignore:early_stopping found", "ignore:Adam stopped", "ignore:Margins"
+)
 @pytest.mark.parametrize("name", TABLE)
 def test_bad_input(name):
     call, error, words = TABLE[name]

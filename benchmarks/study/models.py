@@ -9,11 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 
 from benchmarks.study.paper_recipe import PaperRewardModel
-from skreward import (
-    BradleyTerryMLPRegressor,
-    BradleyTerryRegressor,
-    PairwiseClassifierReward,
-)
+from skreward import BradleyTerryRegressor, PairwiseClassifierReward
 
 HIDDEN = (1024, 512)
 
@@ -26,7 +22,7 @@ def make_model(setting):
             objective, setting.recipe.removeprefix("paper-"), setting.seed
         )
     if setting.model == "bt-mlp":
-        return BradleyTerryMLPRegressor(HIDDEN, device="cpu", random_state=setting.seed)
+        return BradleyTerryRegressor(HIDDEN, device="cpu", random_state=setting.seed)
     if setting.model == "bt-linear":
         return BradleyTerryRegressor(random_state=setting.seed)
     return PairwiseClassifierReward(_classifier(setting))

@@ -88,7 +88,7 @@ def check_comparisons(
         raise ValueError("X holds 0 pairs; at least one is needed.")
     items = check_items(estimator, split.items, reset=reset)
     target = check_preferences(y, n_pairs)
-    weight = _check_weight(sample_weight, n_pairs, "pair")
+    weight = check_weight(sample_weight, n_pairs, "pair")
     index, target, weight = _drop_weightless(split.index, target, weight)
     occurs = np.zeros(items.shape[0])
     occurs[index.ravel()] = 1.0
@@ -107,7 +107,7 @@ def _from_ratings(estimator, X, y, sample_weight, reset, max_pairs, random_state
     n_items = items.shape[0]
     if len(ratings) != n_items:
         raise ValueError(f"y has {len(ratings)} ratings for {n_items} items.")
-    weight = _check_weight(sample_weight, n_items, "item")
+    weight = check_weight(sample_weight, n_items, "item")
     kept = np.flatnonzero(weight)
     index = kept[rated_pairs(ratings[kept], max_pairs, random_state)]
     if len(index) == 0:
@@ -124,7 +124,7 @@ def _from_ratings(estimator, X, y, sample_weight, reset, max_pairs, random_state
     )
 
 
-def _check_weight(sample_weight, n, per):
+def check_weight(sample_weight, n, per):
     """Turn sample weights into finite float64 >= 0 that are not all zero."""
     if sample_weight is None:
         return np.ones(n)

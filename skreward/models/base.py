@@ -7,7 +7,7 @@ import scipy.sparse as sp
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
-from skreward.data.gate import check_items, dense_pairs, take_apart
+from skreward.data.gate import check_items, dense_pairs, is_pairs, take_apart
 from skreward.data.pairs import EmbeddingPairs
 from skreward.metrics import order_consistency_scorer
 
@@ -119,6 +119,15 @@ class BaseRewardModel(RegressorMixin, BaseEstimator, metaclass=ABCMeta):
         tags.input_tags.sparse = True
         tags.input_tags.three_d_array = True
         return tags
+
+
+def require_pairs(X):
+    """Raise where X is items, which have no preference."""
+    if not is_pairs(X):
+        raise ValueError(
+            "predict_preference_proba needs pairs, (n_pairs, 2, n_features) or an "
+            f"EmbeddingPairs, got shape {np.shape(X)}."
+        )
 
 
 def mean_reward(reward, item_weight):

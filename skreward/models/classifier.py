@@ -60,7 +60,6 @@ class PairwiseClassifierReward(BaseRewardModel):
     See Also
     --------
     BradleyTerryRegressor : A reward from the likelihood of the preferences.
-    BradleyTerryMLPRegressor : A network from that likelihood.
 
     Notes
     -----

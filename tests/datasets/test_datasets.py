@@ -13,7 +13,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import SplineTransformer
 
 from skreward import (
-    BradleyTerryMLPRegressor,
     BradleyTerryRegressor,
     EmbeddingPairs,
     ItemwiseTransformer,
@@ -232,7 +231,7 @@ def test_trees_fail_on_local_pairs_and_a_network_does_not():
 
     assert correlation(trees, local) < 0.6
     assert correlation(trees, anywhere) > 0.9
-    network = BradleyTerryMLPRegressor(
+    network = BradleyTerryRegressor(
         (64,),
         "tanh",
         max_iter=60,

@@ -6,8 +6,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skreward import (
-    BradleyTerryMLPRegressor,
     BradleyTerryRegressor,
+    CalibratedReward,
     ItemwiseTransformer,
     PairwiseClassifierReward,
 )
@@ -15,9 +15,11 @@ from tests.support import assert_many_common_checks, run_common_check
 
 REWARD_MODELS = [
     BradleyTerryRegressor(),
-    BradleyTerryMLPRegressor(hidden_layer_sizes=(16,)),
+    BradleyTerryRegressor(hidden_layer_sizes=(16,)),
     PairwiseClassifierReward(),
     PairwiseClassifierReward(LogisticRegression()),
+    CalibratedReward(BradleyTerryRegressor()),
+    CalibratedReward(PairwiseClassifierReward(), method="isotonic"),
 ]
 MINI_BATCHES = (
     "a weight scales a pair's step where a repetition takes several, in other batches"
@@ -25,7 +27,7 @@ MINI_BATCHES = (
 
 
 def expected_failures(estimator):
-    if isinstance(estimator, BradleyTerryMLPRegressor):
+    if getattr(estimator, "hidden_layer_sizes", ()):
         return {
             "check_sample_weight_equivalence_on_dense_data": MINI_BATCHES,
             "check_sample_weight_equivalence_on_sparse_data": MINI_BATCHES,
@@ -36,7 +38,9 @@ def expected_failures(estimator):
 ESTIMATORS = [*REWARD_MODELS, ItemwiseTransformer(StandardScaler())]
 
 
-@pytest.mark.filterwarnings("ignore:early_stopping found", "ignore:Adam stopped")
+@pytest.mark.filterwarnings(
+    "ignore:early_stopping found", "ignore:Adam stopped", "ignore:Margins out of fold"
+)
 @parametrize_with_checks(ESTIMATORS, expected_failed_checks=expected_failures)
 def test_common(estimator, check):
     run_common_check(estimator, check)

@@ -82,7 +82,8 @@ def test_names_of_features_are_kept(preferences):
 @pytest.mark.parametrize(
     ("params", "alphas", "message"),
     [
-        ({"device": "gpu"}, [0.1], "device must be"),
+        ({"hidden_layer_sizes": (4,)}, [0.1], "fit_path needs solver"),
+        ({"solver": "adam"}, [0.1], "fit_path needs solver"),
         ({}, [], "alphas"),
         ({}, [0.1, -1.0], "alphas must hold penalties >= 0"),
         ({}, [np.nan], "alphas"),

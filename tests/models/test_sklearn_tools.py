@@ -29,7 +29,6 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skreward import (
-    BradleyTerryMLPRegressor,
     BradleyTerryRegressor,
     EmbeddingPairs,
     ItemwiseTransformer,
@@ -47,7 +46,7 @@ from skreward.model_selection import PromptDisjointKFold
 pytestmark = pytest.mark.filterwarnings("ignore:Adam stopped", "ignore:early_stopping")
 MODELS = {
     "linear": BradleyTerryRegressor(),
-    "network": BradleyTerryMLPRegressor(
+    "network": BradleyTerryRegressor(
         (8,), max_iter=8, learning_rate_init=1e-2, random_state=0
     ),
     "classifier": PairwiseClassifierReward(),

@@ -1,0 +1,377 @@
+"""Preference probabilities for any reward, from margins of pairs not trained on."""
+
+import warnings
+from numbers import Integral
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.special import expit
+from sklearn.base import clone
+from sklearn.pipeline import Pipeline
+from sklearn.utils import get_tags, indexable
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
+from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.validation import check_is_fitted
+
+from skreward.data.gate import check_weight, is_pairs
+from skreward.data.targets import check_numbers, check_preferences, rated_pairs
+from skreward.model_selection import disjoint_folds, n_samples, take
+from skreward.models.base import BaseRewardModel, require_pairs
+from skreward.models.meta import fit_parameters, take_parameters
+from skreward.utils.compat import HasMethods, Interval, StrOptions, fit_context
+
+__all__ = ["CalibratedReward"]
+
+# Beyond, a temperature's likelihood no longer changes: log-odds of the usual margin.
+SMALLEST_LOG_ODDS, LARGEST_LOG_ODDS = 1e-3, 30.0
+# What a plateau without a single exception is worth.
+LARGEST_PROBABILITY = 0.999
+# Pairs of rated items a fold.
+MAX_PAIRS = 100_000
+
+
+class CalibratedReward(BaseRewardModel):
+    r"""Any reward with calibrated preference probabilities.
+
+    .. math:: P(\text{first preferred}) = g(m), \qquad g(-m) = 1 - g(m)
+
+    with m the margin by the wrapped reward, and g learned from margins of pairs that
+    the model of their fold was not trained on,
+
+    .. math:: g(m) = \sigma(m / T) \quad \text{(temperature)}, \qquad
+              g = \arg\min_{g \text{ rising}} \sum_k w_k
+                  \left[ (y_k - g(m_k))^2 + (1 - y_k - g(-m_k))^2 \right]
+              \quad \text{(isotonic)}
+
+    No intercept: which of two items comes first does not matter. The reward itself is
+    fitted on all pairs. A likelihood alone does not make a reward calibrated: a penalty
+    leaves its margins too small, a network that trained for long has them too large,
+    and a classifier's or an ensemble's margin is no log-odds at all.
+
+    Parameters
+    ----------
+    estimator : reward model
+        A reward model of this package, a Pipeline that ends in one, or a search over
+        them: whatever learns from pairs and predicts margins. A
+        ``FrozenEstimator(model)`` is calibrated as it is, on pairs that should be new
+        to it.
+
+    method : {"temperature", "isotonic"}, default="temperature"
+        "temperature" finds one number, by the likelihood [1]_, and needs a few hundred
+        pairs. "isotonic" finds any rising curve, which takes thousands; its
+        probabilities are equal on plateaus, and stay within .001 and .999.
+
+    cv : int, splitter, or list of (train, test) positions, default=5
+        An int is as many folds that share no prompt; where prompts are unknown, no
+        connected component of shared items; where one component holds most pairs, no
+        item, and a warning says how many pairs between folds are left out. For rated
+        items, folds of items. Cost is that of ``cv`` further fits.
+
+    n_jobs : int, default=None
+        Threads that fit the folds; ``None`` means 1. No result depends on it.
+
+    Attributes
+    ----------
+    estimator_ : reward model
+        Fitted on all pairs.
+
+    temperature_ : float
+        T: the reward was too sure of itself above 1, too shy below. Only for
+        "temperature".
+
+    margin_knots_, proba_knots_ : arrays of shape (n_knots,)
+        g at margins >= 0, straight between them, constant beyond. Only for "isotonic".
+
+    n_features_in_ : int
+        Width of the embeddings, where the estimator knows it.
+
+    feature_names_in_ : array of shape (n_features,)
+        Only where the estimator has it.
+
+    See Also
+    --------
+    skreward.plotting.CalibrationDisplay : How well it worked.
+    skreward.metrics.expected_calibration_error : In one number.
+
+    References
+    ----------
+    .. [1] C. Guo, G. Pleiss, Y. Sun and K. Q. Weinberger, "On Calibration of Modern
+       Neural Networks" (ICML 2017).
+
+    Examples
+    --------
+    >>> from skreward import CalibratedReward, PairwiseClassifierReward
+    >>> from skreward.datasets import make_preferences
+    >>> data = make_preferences(n_pairs=2000, random_state=0)
+    >>> model = CalibratedReward(PairwiseClassifierReward()).fit(data.pairs, data.y)
+    >>> proba = model.predict_preference_proba(data.pairs)
+    >>> bool(abs(proba.mean() - data.y.mean()) < 0.05)
+    True
+    """
+
+    _parameter_constraints = {  # noqa: RUF012
+        "estimator": [HasMethods(["fit", "predict"])],
+        "method": [StrOptions({"temperature", "isotonic"})],
+        "cv": [
+            Interval(Integral, 2, None, closed="left"),
+            HasMethods(["split", "get_n_splits"]),
+            list,
+        ],
+        "n_jobs": [Integral, None],
+    }
+
+    def __init__(self, estimator, *, method="temperature", cv=5, n_jobs=None):
+        self.estimator = estimator
+        self.method = method
+        self.cv = cv
+        self.n_jobs = n_jobs
+
+    @fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y=None, sample_weight=None, **fit_params):
+        """Fit the reward on everything, and g on margins out of fold.
+
+        Parameters
+        ----------
+        X : EmbeddingPairs, array-like of shape (n_pairs, 2, n_features), \
+                {array-like, sparse matrix} of shape (n_items, n_features), or texts
+            Pairs, or items with a rating each; whatever ``estimator`` takes.
+
+        y : array-like of shape (n_pairs,) or (n_items,), default=None
+            Preferences or ratings, as in `BradleyTerryRegressor.fit`.
+
+        sample_weight : array-like of shape (n_pairs,) or (n_items,), default=None
+            Weights, of the fit and of the calibration; a pair of rated items counts
+            for the product of theirs. A Pipeline's last step gets them.
+
+        **fit_params : dict
+            For ``estimator.fit``; what has one value a sample goes along with it.
+
+        Returns
+        -------
+        self : CalibratedReward
+            Fitted.
+
+        Raises
+        ------
+        ValueError
+            If X, y or sample_weight is not as above, or as ``estimator`` wants it; if
+            there are fewer prompts than folds.
+
+        Warns
+        -----
+        UserWarning
+            If margins out of fold order pairs like a coin, or without an error: then
+            no temperature is the best.
+        """
+        X, y, sample_weight = indexable(X, y, sample_weight)
+        folds = disjoint_folds(X, y, self.cv)
+        n = n_samples(X)
+        target = _check_target(X, y, n)
+        weight = check_weight(sample_weight, n, "pair" if is_pairs(X) else "item")
+        params = fit_parameters(self, self.estimator, sample_weight, fit_params)
+        self.estimator_ = clone(self.estimator).fit(X, y, **params)
+        predicted = Parallel(n_jobs=self.n_jobs, prefer="threads")(
+            delayed(_predict_fold)(self.estimator, X, y, params, train, test)
+            for train, test in folds
+        )
+        parts = [
+            _margins(prediction, target[test], weight[test], is_pairs(X))
+            for prediction, (_, test) in zip(predicted, folds, strict=True)
+        ]
+        margin, target, weight = map(np.concatenate, zip(*parts, strict=True))
+        if len(margin) == 0:
+            raise ValueError("No fold has two samples that differ, to calibrate on.")
+        self._calibrate(margin, target, weight)
+        return self
+
+    def predict(self, X):
+        """Reward of every item, or margin of every pair.
+
+        Parameters
+        ----------
+        X : as in `fit`
+            Items or pairs.
+
+        Returns
+        -------
+        y : array of shape (n_items,) or (n_pairs,)
+            For "temperature" the wrapped reward over T: margins are log-odds of the
+            preference. For "isotonic" the wrapped reward as it is, in its own unit: a
+            curve of margins is no difference of rewards, and its plateaus would lose
+            their order.
+        """
+        check_is_fitted(self)
+        return self._scaled(self.estimator_.predict(X))
+
+    def predict_reward(self, X):
+        """Reward of every embedding, whatever the leading shape.
+
+        Parameters
+        ----------
+        X : array-like of shape (..., n_features), sparse matrix, or EmbeddingPairs
+            As the estimator's; for a Pipeline before its steps.
+
+        Returns
+        -------
+        rewards : array of shape X.shape[:-1]
+            In the unit of `predict`.
+        """
+        check_is_fitted(self)
+        model = self.estimator_
+        if isinstance(model, Pipeline):
+            X = model[:-1].transform(X) if len(model) > 1 else X
+            model = model[-1]
+        return self._scaled(model.predict_reward(X))
+
+    def predict_preference_proba(self, X):
+        """P(first preferred) of every pair: g(r(first) - r(second)).
+
+        Parameters
+        ----------
+        X : EmbeddingPairs, array-like of shape (n_pairs, 2, n_features), or text pairs
+            Pairs.
+
+        Returns
+        -------
+        proba : array of shape (n_pairs,)
+            In [0, 1].
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If X is items, which have no preference.
+        """
+        check_is_fitted(self)
+        require_pairs(X)
+        margin = self.predict(X)
+        if self.method == "temperature":
+            return expit(margin)
+        upper = np.interp(np.abs(margin), self.margin_knots_, self.proba_knots_)
+        return np.where(margin >= 0, upper, 1 - upper).astype(margin.dtype)
+
+    def _reward(self, items):
+        return self._scaled(self.estimator_.predict(items))
+
+    def _scaled(self, reward):
+        if self.method == "isotonic":
+            return reward
+        return reward / reward.dtype.type(self.temperature_)
+
+    def _calibrate(self, margin, target, weight):
+        for name in ("temperature_", "margin_knots_", "proba_knots_"):
+            self.__dict__.pop(name, None)
+        if self.method == "temperature":
+            self.temperature_ = best_temperature(margin, target, weight)
+        else:
+            self.margin_knots_, self.proba_knots_ = rising_curve(margin, target, weight)
+
+    @property
+    def n_features_in_(self):
+        """Width of the embeddings."""
+        return self._of_estimator("n_features_in_")
+
+    @property
+    def feature_names_in_(self):
+        """Names of the items' features, where the estimator has them."""
+        return self._of_estimator("feature_names_in_")
+
+    def _of_estimator(self, name):
+        if not hasattr(self, "estimator_"):
+            raise AttributeError(f"{type(self).__name__} has no {name} before fit.")
+        return getattr(self.estimator_, name)
+
+    def get_metadata_routing(self):
+        """What is asked of metadata routing, and passed on to the estimator."""
+        to_fit = MethodMapping().add(caller="fit", callee="fit")
+        router = MetadataRouter(owner=self).add_self_request(self)
+        return router.add(estimator=self.estimator, method_mapping=to_fit)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        inner = get_tags(self.estimator).input_tags
+        tags.input_tags.sparse = inner.sparse
+        tags.input_tags.string = inner.string
+        return tags
+
+
+def best_temperature(margin, target, weight):
+    """Minimise sum_k w_k loss(y_k, m_k / T) over T, a convex problem in 1 / T."""
+    unit = np.sqrt(np.average(np.square(margin), weights=weight))
+    if not unit > 0:
+        _warn_of_temperature("are all zero", "one half")
+        return 1.0
+    margin = margin / unit
+
+    def slope(inverse):
+        return weight @ (margin * (expit(inverse * margin) - target))
+
+    low, high = SMALLEST_LOG_ODDS, LARGEST_LOG_ODDS
+    if slope(low) >= 0:
+        _warn_of_temperature("order pairs no better than a coin", "about one half")
+        return float(unit / low)
+    if slope(high) <= 0:
+        _warn_of_temperature("order every pair as labelled", "nearly certain")
+        return float(unit / high)
+    return float(unit / brentq(slope, low, high, xtol=1e-12, rtol=1e-12))
+
+
+def rising_curve(margin, target, weight):
+    """Fit the antisymmetric isotonic regression; gives its knots at margins >= 0."""
+    from sklearn.isotonic import IsotonicRegression
+
+    curve = IsotonicRegression(
+        y_min=1 - LARGEST_PROBABILITY, y_max=LARGEST_PROBABILITY, out_of_bounds="clip"
+    ).fit(
+        np.concatenate([margin, -margin]),
+        np.concatenate([target, 1 - target]),
+        np.concatenate([weight, weight]),
+    )
+    upper = curve.X_thresholds_ > 0
+    knots = np.concatenate([[0.0], curve.X_thresholds_[upper]])
+    proba = np.concatenate([[0.5], np.maximum(curve.y_thresholds_[upper], 0.5)])
+    return knots, proba
+
+
+def _check_target(X, y, n):
+    """Labels of pairs in [0, 1], or ratings of items."""
+    if is_pairs(X):
+        return check_preferences(y, n)
+    if y is None:
+        raise ValueError(
+            "CalibratedReward requires y to be passed, but the target y is None: items "
+            "are learned from a rating each."
+        )
+    ratings = check_numbers(y, "y")
+    if len(ratings) != n:
+        raise ValueError(f"y has {len(ratings)} ratings for {n} items.")
+    return ratings
+
+
+def _predict_fold(estimator, X, y, params, train, test):
+    """Fit a clone on the training part; gives what it predicts of the other."""
+    some = take_parameters(params, train, n_samples(X))
+    model = clone(estimator)
+    model.fit(take(X, train), None if y is None else take(y, train), **some)
+    return np.asarray(model.predict(take(X, test)), dtype=np.float64)
+
+
+def _margins(prediction, target, weight, is_paired):
+    """Margins, labels and weights of pairs, for rated items of all of a fold."""
+    if not is_paired:
+        index = rated_pairs(target, MAX_PAIRS, random_state=0)
+        better, worse = index.T
+        prediction = prediction[better] - prediction[worse]
+        target, weight = np.ones(len(index)), weight[better] * weight[worse]
+    seen = weight > 0
+    return prediction[seen], target[seen], weight[seen]
+
+
+def _warn_of_temperature(what, proba):
+    warnings.warn(
+        f"Margins out of fold {what}: no temperature is the best, and probabilities "
+        f"will be {proba}.",
+        UserWarning,
+        stacklevel=6,
+    )
