@@ -26,7 +26,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from benchmarks.order_consistency import make_task
-from skreward import BradleyTerryRegressor, RewardEnsemble
+from skreward import BradleyTerryMLPRegressor, RewardEnsemble
 from skreward.data.groups import bootstrap_weights, resampling_groups
 from skreward.datasets import make_preferences
 from skreward.metrics import order_consistency_score
@@ -106,7 +106,7 @@ def loop(task, items, members, epochs, seed, *, bootstrap):
 
 def batched(task, items, members, epochs, seed, *, bootstrap):
     """Give rewards of the items by `RewardEnsemble`, without early stopping."""
-    head = BradleyTerryRegressor(
+    head = BradleyTerryMLPRegressor(
         SIZES, batch_size=BATCH, max_iter=epochs, early_stopping=False, alpha=0.0
     )
     model = RewardEnsemble(head, members, bootstrap=bootstrap, random_state=seed)

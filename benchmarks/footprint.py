@@ -26,7 +26,7 @@ from joblib import parallel_config
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 
-from skreward import BradleyTerryRegressor, EmbeddingPairs
+from skreward import BradleyTerryMLPRegressor, BradleyTerryRegressor, EmbeddingPairs
 from skreward.model_selection import PromptDisjointKFold
 
 GRIDS = "grid-in-memory", "grid-in-threads", "grid-as-memmap"
@@ -123,7 +123,7 @@ def _model(kind):
         return BradleyTerryRegressor()
     if kind == "network":
         # Memory is the same in every epoch.
-        return BradleyTerryRegressor(
+        return BradleyTerryMLPRegressor(
             (1024, 512), max_iter=1, device="cpu", random_state=0
         )
     return GridSearchCV(

@@ -17,7 +17,12 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 
 from benchmarks.speed import made_up
-from skreward import BradleyTerryRegressor, EmbeddingPairs, RewardEnsemble
+from skreward import (
+    BradleyTerryMLPRegressor,
+    BradleyTerryRegressor,
+    EmbeddingPairs,
+    RewardEnsemble,
+)
 from skreward.data.groups import sharing_groups
 from skreward.networks.batches import plan, shuffle
 
@@ -76,7 +81,9 @@ def network_operations(model, pairs, y):
 def fit(sizes, device, pairs, y, **params):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        model = BradleyTerryRegressor(sizes, device=device, random_state=0, **params)
+        if not sizes:
+            return BradleyTerryRegressor(device=device, **params).fit(pairs, y)
+        model = BradleyTerryMLPRegressor(sizes, device=device, random_state=0, **params)
         return model.fit(pairs, y)
 
 
@@ -125,7 +132,7 @@ def main():
     pairs = EmbeddingPairs(pairs.embeddings, pairs.index, pairs.prompt_ids)
 
     def members(n):
-        head = BradleyTerryRegressor(HIDDEN, device="cuda", max_iter=8)
+        head = BradleyTerryMLPRegressor(HIDDEN, device="cuda", max_iter=8)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             return RewardEnsemble(head, n, random_state=0).fit(pairs, y)

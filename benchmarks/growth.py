@@ -14,7 +14,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from benchmarks.speed import fastest, made_up
-from skreward import BradleyTerryRegressor
+from skreward import BradleyTerryMLPRegressor, BradleyTerryRegressor
 
 CENTRE = {"items": 20_000, "features": 512, "pairs": 100_000}
 SIZES = {
@@ -28,7 +28,7 @@ def models():
     """Name the models, with what they are fitted by."""
     return {
         "linear": BradleyTerryRegressor(),
-        "network (256, 128)": BradleyTerryRegressor(
+        "network (256, 128)": BradleyTerryMLPRegressor(
             (256, 128), max_iter=2, device="cpu", random_state=0
         ),
     }

@@ -17,7 +17,12 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils import Bunch
 
-from skreward import BradleyTerryRegressor, EmbeddingPairs, PairwiseClassifierReward
+from skreward import (
+    BradleyTerryMLPRegressor,
+    BradleyTerryRegressor,
+    EmbeddingPairs,
+    PairwiseClassifierReward,
+)
 from skreward.annotation import annotate, sample_pairs
 from skreward.datasets import load_judged
 from skreward.metrics import order_consistency_score
@@ -106,8 +111,8 @@ def _rows(pairs, y):
 
 PEERS = {
     "BradleyTerryRegressor()": fitted(lambda seed: BradleyTerryRegressor()),
-    "BradleyTerryRegressor((1024, 512))": fitted(
-        lambda seed: BradleyTerryRegressor((1024, 512), random_state=seed)
+    "BradleyTerryMLPRegressor()": fitted(
+        lambda seed: BradleyTerryMLPRegressor(random_state=seed)
     ),
     "PairwiseClassifierReward()": fitted(lambda seed: PairwiseClassifierReward()),
     "LogisticRegression(C=0.1) on differences": logistic_on_differences,

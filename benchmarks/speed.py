@@ -28,7 +28,12 @@ from benchmarks.ensemble import compare as compare_ensembles
 from benchmarks.ensemble import load as load_task
 from benchmarks.footprint import footprint
 from benchmarks.study.paper_recipe import AsPublished
-from skreward import BradleyTerryRegressor, EmbeddingPairs, PairwiseClassifierReward
+from skreward import (
+    BradleyTerryMLPRegressor,
+    BradleyTerryRegressor,
+    EmbeddingPairs,
+    PairwiseClassifierReward,
+)
 from skreward.metrics import order_consistency_score
 
 
@@ -138,7 +143,7 @@ def network(repeats):
     pairs = EmbeddingPairs(items, task.pairs.index, task.pairs.prompt_ids)
 
     def ours():
-        model = BradleyTerryRegressor((1024, 512), device="cpu", random_state=0)
+        model = BradleyTerryMLPRegressor((1024, 512), device="cpu", random_state=0)
         return model.fit(pairs, task.y)
 
     def theirs():
@@ -197,11 +202,14 @@ def scoring(hidden_layer_sizes, n_rows, repeats):
 
     n_features = 1024
     pairs, y = made_up(1000, n_features, 2000)
+    model = BradleyTerryRegressor(max_iter=20)
+    if hidden_layer_sizes:
+        model = BradleyTerryMLPRegressor(
+            hidden_layer_sizes, max_iter=20, device="cpu", random_state=0
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        model = BradleyTerryRegressor(
-            hidden_layer_sizes, max_iter=20, device="cpu", random_state=0
-        ).fit(pairs, y)
+        model.fit(pairs, y)
     rng = np.random.default_rng(0)
     rows = np.empty((n_rows, n_features), dtype=np.float16)
     for start in range(0, n_rows, 10_000):

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from skreward import annotation, datasets, metrics, model_selection, plotting
     from skreward.data.pairs import EmbeddingPairs
     from skreward.models.bradley_terry import BradleyTerryRegressor
+    from skreward.models.bradley_terry_mlp import BradleyTerryMLPRegressor
     from skreward.models.calibrated import CalibratedReward
     from skreward.models.classifier import PairwiseClassifierReward
     from skreward.models.ensemble import RewardEnsemble
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from skreward.text.transformer import LLMEmbeddingTransformer
 
 __all__ = [
+    "BradleyTerryMLPRegressor",
     "BradleyTerryRegressor",
     "CalibratedReward",
     "EmbeddingPairs",
@@ -37,6 +39,7 @@ __all__ = [
 # Imported when first asked for: scikit-learn takes a second to come, which the
 # command's --help, its usage errors and whoever reads a version need not wait for.
 _PLACES = {
+    "BradleyTerryMLPRegressor": "models.bradley_terry_mlp",
     "BradleyTerryRegressor": "models.bradley_terry",
     "CalibratedReward": "models.calibrated",
     "EmbeddingPairs": "data.pairs",

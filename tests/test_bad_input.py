@@ -12,6 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
 from skreward import (
+    BradleyTerryMLPRegressor,
     BradleyTerryRegressor,
     CalibratedReward,
     EmbeddingPairs,
@@ -35,7 +36,8 @@ DENSE = PAIRS.to_dense()
 Y = np.array([1, 0, 1, 0])
 Y_ITEMS = np.arange(6)
 FITTED = BradleyTerryRegressor().fit(PAIRS, Y)
-BT, CLF = BradleyTerryRegressor, PairwiseClassifierReward
+BT, MLP = BradleyTerryRegressor, BradleyTerryMLPRegressor
+CLF = PairwiseClassifierReward
 
 
 def with_value(array, value):
@@ -46,6 +48,10 @@ def with_value(array, value):
 
 def bt(**params):
     return lambda: BT(**params).fit(PAIRS, Y)
+
+
+def mlp(sizes=(4,), **params):
+    return lambda: MLP(sizes, **params).fit(PAIRS, Y)
 
 
 def fit(X, y=None, weight=None, model=BT):
@@ -124,41 +130,40 @@ TABLE = {
     "alpha negative": (bt(alpha=-1), ValueError, "alpha.*-1"),
     "alpha word": (bt(alpha="1"), ValueError, "alpha"),
     "link": (bt(link="cauchit"), ValueError, "link.*cauchit"),
-    "activation": (bt(activation="gelu"), ValueError, "activation"),
-    "solver": (bt(solver="sgd"), ValueError, "solver"),
-    "lbfgs for a network": (
-        bt(solver="lbfgs", hidden_layer_sizes=(4,)), ValueError, r"lbfgs.*\(4,\)",
-    ),
-    "layers word": (bt(hidden_layer_sizes="wide"), ValueError, "hidden_layer_sizes"),
-    "layers zero": (bt(hidden_layer_sizes=(4, 0)), ValueError, r"positive.*\(4, 0\)"),
-    "layers float": (bt(hidden_layer_sizes=(4.0,)), ValueError, "positive ints"),
-    "batch_size": (bt(batch_size=0), ValueError, "batch_size"),
-    "learning_rate_init": (bt(learning_rate_init=0.0), ValueError, "learning_rate"),
     "max_iter": (bt(max_iter=0), ValueError, "max_iter"),
     "tol": (bt(tol=-1e-3), ValueError, "tol"),
-    "validation_fraction": (bt(validation_fraction=1.0), ValueError, "validation_f"),
-    "n_iter_no_change": (bt(n_iter_no_change=0), ValueError, "n_iter_no_change"),
-    "dropout": (bt(dropout=1.0), ValueError, "dropout"),
-    "precision": (bt(precision="half"), ValueError, "precision"),
     "max_pairs": (bt(max_pairs=0), ValueError, "max_pairs"),
     "random_state": (bt(random_state="seed"), ValueError, "random_state"),
     "device unknown": (bt(device="tpu"), ValueError, 'device.*"cuda:N".*tpu'),
-    "device unknown, network": (
-        bt(device="gpu", hidden_layer_sizes=(4,)), ValueError, "device.*gpu",
-    ),
-    "device absent": (
-        bt(device="cuda:99", hidden_layer_sizes=(4,)), ValueError, "cuda:99.*not there",
-    ),
-    "device absent, linear": (bt(device="cuda:99"), ValueError, "cuda:99.*not there"),
+    "device absent": (bt(device="cuda:99"), ValueError, "cuda:99.*not there"),
     "sparse on cuda": (
         lambda: BT(device="cuda").fit(EmbeddingPairs(sp.csr_array(E), INDEX), Y),
         ValueError, "dense embeddings",
     ),
-    "partial_fit of lbfgs": (
-        lambda: BT(solver="lbfgs").partial_fit(PAIRS, Y), ValueError, "partial_fit",
+    "parameter of the network": (
+        lambda: BT(hidden_layer_sizes=(4,)), TypeError, "hidden_layer_sizes",
     ),
+    # parameters of BradleyTerryMLPRegressor
+    "alpha negative, network": (mlp(alpha=-1), ValueError, "alpha.*-1"),
+    "link, network": (mlp(link="cauchit"), ValueError, "link.*cauchit"),
+    "activation": (mlp(activation="gelu"), ValueError, "activation"),
+    "layers word": (mlp("wide"), ValueError, "hidden_layer_sizes"),
+    "layers zero": (mlp((4, 0)), ValueError, r"positive.*\(4, 0\)"),
+    "layers float": (mlp((4.0,)), ValueError, "positive ints"),
+    "batch_size": (mlp(batch_size=0), ValueError, "batch_size"),
+    "learning_rate_init": (mlp(learning_rate_init=0.0), ValueError, "learning_rate"),
+    "max_iter, network": (mlp(max_iter=0), ValueError, "max_iter"),
+    "tol, network": (mlp(tol=-1e-3), ValueError, "tol"),
+    "validation_fraction": (mlp(validation_fraction=1.0), ValueError, "validation_f"),
+    "n_iter_no_change": (mlp(n_iter_no_change=0), ValueError, "n_iter_no_change"),
+    "dropout": (mlp(dropout=1.0), ValueError, "dropout"),
+    "precision": (mlp(precision="half"), ValueError, "precision"),
+    "max_pairs, network": (mlp(max_pairs=0), ValueError, "max_pairs"),
+    "random_state, network": (mlp(random_state="seed"), ValueError, "random_state"),
+    "device unknown, network": (mlp(device="gpu"), ValueError, "device.*gpu"),
+    "device absent, network": (mlp(device="cuda:99"), ValueError, "cuda:99.*not there"),
     "warm start of other layers": (
-        lambda: BT((4,), warm_start=True, max_iter=1).fit(PAIRS, Y)
+        lambda: MLP((4,), warm_start=True, max_iter=1).fit(PAIRS, Y)
         .set_params(hidden_layer_sizes=(5,)).fit(PAIRS, Y),
         ValueError, r"hidden_layer_sizes=\(5,\)",
     ),

@@ -47,7 +47,7 @@ def test_the_task_is_as_hard_as_told(tasks):
     ("name", "short_of_peer"),
     [
         ("BradleyTerryRegressor()", 0.005),
-        ("BradleyTerryRegressor((1024, 512))", 0.01),
+        ("BradleyTerryMLPRegressor()", 0.01),
         ("PairwiseClassifierReward()", 0.01),
     ],
 )

@@ -9,7 +9,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 
 from benchmarks.study.paper_recipe import PaperRewardModel
-from skreward import BradleyTerryRegressor, PairwiseClassifierReward
+from skreward import (
+    BradleyTerryMLPRegressor,
+    BradleyTerryRegressor,
+    PairwiseClassifierReward,
+)
 
 HIDDEN = (1024, 512)
 
@@ -22,7 +26,7 @@ def make_model(setting):
             objective, setting.recipe.removeprefix("paper-"), setting.seed
         )
     if setting.model == "bt-mlp":
-        return BradleyTerryRegressor(HIDDEN, device="cpu", random_state=setting.seed)
+        return BradleyTerryMLPRegressor(HIDDEN, device="cpu", random_state=setting.seed)
     if setting.model == "bt-linear":
         return BradleyTerryRegressor(random_state=setting.seed)
     return PairwiseClassifierReward(_classifier(setting))

@@ -19,6 +19,7 @@ from skreward.metrics import (
 )
 from skreward.model_selection import PromptDisjointKFold
 from skreward.models.bradley_terry import BradleyTerryRegressor
+from skreward.models.bradley_terry_mlp import BradleyTerryMLPRegressor
 from skreward.models.classifier import PairwiseClassifierReward
 from skreward.models.itemwise import ItemwiseTransformer
 
@@ -51,7 +52,7 @@ def candidates(seed, inner_folds=INNER_FOLDS) -> dict[str, Any]:
             scoring=neg_preference_log_loss_scorer,
             cv=cv,
         ),
-        "network": BradleyTerryRegressor((64,), alpha=0.01, random_state=seed),
+        "network": BradleyTerryMLPRegressor((64,), alpha=0.01, random_state=seed),
         "classifier": GridSearchCV(
             PairwiseClassifierReward(classifier),
             {"estimator__logisticregression__C": [1e-5, 1e-4, 1e-3, 1e-2]},
@@ -131,7 +132,7 @@ def threads_for(n_numbers):
 def calibration_error(model, pairs, y) -> float | None:
     """Expected calibration error, where margins are log-odds of a preference."""
     final = final_reward(model)
-    if not isinstance(final, BradleyTerryRegressor):
+    if not isinstance(final, BradleyTerryRegressor | BradleyTerryMLPRegressor):
         return None
     margin = model.predict(pairs)
     return expected_calibration_error(y, 1.0 / (1.0 + np.exp(-margin)))

@@ -60,6 +60,7 @@ class PairwiseClassifierReward(BaseRewardModel):
     See Also
     --------
     BradleyTerryRegressor : A reward from the likelihood of the preferences.
+    BradleyTerryMLPRegressor : A network from that likelihood.
 
     Notes
     -----

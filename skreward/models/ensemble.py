@@ -304,7 +304,7 @@ class RewardEnsemble(BaseRewardModel):
 
     def _fit_members(self, template, members, sample, weights):
         """Fit the members; gives their rewards of the items."""
-        if _is_network(template):
+        if hasattr(template, "_fit_many"):
             return np.stack(template._fit_many(members, sample.X, sample.y, weights))
         # Threads share the items, and what a thread computes is what a loop would.
         Parallel(n_jobs=self.n_jobs, prefer="threads")(
@@ -385,11 +385,3 @@ def _seeded(template, rng):
         if name == "random_state" or name.endswith("__random_state")
     )
     return member.set_params(**{name: int(rng.randint(MAX_SEED)) for name in names})
-
-
-def _is_network(template):
-    """Whether members are trained by mini-batches, all in one computation."""
-    if type(template) is not BradleyTerryRegressor:
-        return False
-    template._validate_params()
-    return template._check_parameters() == "adam"

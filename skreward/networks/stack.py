@@ -22,39 +22,38 @@ EPSILON = 1e-8
 class Stack:
     """The members' parameters, what Adam remembers of them, and their rewards."""
 
-    def __init__(self, states, generators, recipe, device):
-        layers = [scaled(state) for state in states]
-
+    def __init__(self, networks, generators, settings, device, is_half):
         def stacked(arrays):
             return torch.from_numpy(np.stack(arrays)).to(device)
 
         self._parameters = [
-            stacked([coefs[k] for coefs, _ in layers]) for k in range(len(layers[0][0]))
+            stacked([network.coefs[k] for network in networks])
+            for k in range(len(networks[0].coefs))
         ]
         self._n_coefs = len(self._parameters)
         self._parameters += [
-            stacked([intercepts[k] for _, intercepts in layers]).unsqueeze(1)
-            for k in range(len(layers[0][1]))
+            stacked([network.intercepts[k] for network in networks]).unsqueeze(1)
+            for k in range(len(networks[0].intercepts))
         ]
-        self._shift = stacked([state.shift for state in states]).unsqueeze(1)
-        self._inverse_scale = stacked([1 / s.scale for s in states]).unsqueeze(1)
+        self._shift = stacked([network.shift for network in networks]).unsqueeze(1)
+        self._inverse_scale = stacked([1 / n.scale for n in networks]).unsqueeze(1)
         self._averages, self._squares = (
             [
-                self._moment(states, k, which, stacked)
+                self._moment(networks, k, which, stacked)
                 for k in range(len(self._parameters))
             ]
             for which in (0, 1)
         )
-        self._n_steps = stacked([np.float64(s.n_steps) for s in states])
+        self._n_steps = stacked([np.float64(n.n_steps) for n in networks])
         self._generators = generators
-        self._recipe = recipe
-        self._activation = ACTIVATIONS[recipe.activation]
+        self._settings, self._is_half = settings, is_half
+        self._activation = ACTIVATIONS[settings.activation]
 
-    def _moment(self, states, k, which, stacked):
+    def _moment(self, networks, k, which, stacked):
         """Give what Adam remembers of a parameter: nothing in a new network."""
-        if not states[0].moments:
+        if not networks[0].moments:
             return torch.zeros_like(self._parameters[k])
-        moment = stacked([state.moments[k][which] for state in states])
+        moment = stacked([network.moments[k][which] for network in networks])
         return moment.view_as(self._parameters[k])
 
     def rewards(self, x, members, parameters=None, n_rows=None):
@@ -68,18 +67,16 @@ class Stack:
             parameters = [p[members] for p in self._parameters]
         coefs, intercepts = parameters[: self._n_coefs], parameters[self._n_coefs :]
         hidden = x.sub_(self._shift[members]).mul_(self._inverse_scale[members])
-        with torch.autocast(
-            x.device.type, torch.bfloat16, enabled=self._recipe.bfloat16
-        ):
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self._is_half):
             for coef, intercept in zip(coefs[:-1], intercepts, strict=True):
                 hidden = self._activation(torch.baddbmm(intercept, hidden, coef))
-                if n_rows is not None and self._recipe.dropout:
+                if n_rows is not None and self._settings.dropout:
                     hidden = self._drop(hidden, n_rows)
         # Margins are small beside rewards: the last sum is not rounded to bfloat16.
         return torch.bmm(hidden.to(x.dtype), coefs[-1]).squeeze(2)
 
     def _drop(self, hidden, n_rows):
-        share = 1 - self._recipe.dropout
+        share = 1 - self._settings.dropout
         kept = torch.zeros_like(hidden)
         for member, n in enumerate(n_rows):
             # As many numbers as the member would draw alone.
@@ -108,13 +105,13 @@ class Stack:
         n_steps = self._n_steps[members].add_(1).view(-1, 1, 1)
         first, second = (1 - beta**n_steps for beta in BETAS)
         # rate m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + epsilon), scalars together.
-        size = -self._recipe.learning_rate * second.sqrt() / first
+        size = -self._settings.learning_rate_init * second.sqrt() / first
         epsilon = EPSILON * second.sqrt()
         for k, gradient in enumerate(gradients):
             values = self._parameters[k][members]
             average, square = self._averages[k][members], self._squares[k][members]
             if k < self._n_coefs:
-                gradient = gradient.add_(values, alpha=self._recipe.alpha)
+                gradient = gradient.add_(values, alpha=self._settings.alpha)
             average.lerp_(gradient, 1 - BETAS[0])
             square.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
             step = square.sqrt().add_(epsilon.to(square.dtype))
@@ -140,21 +137,3 @@ class Stack:
         for name in ("_shift", "_inverse_scale", "_n_steps"):
             setattr(self, name, getattr(self, name)[members])
         self._generators = [self._generators[member] for member in members]
-
-
-def unscaled(coefs, intercepts, state):
-    """Fold the scaling into the first layer; a linear reward drops its constant."""
-    first = coefs[0] / state.scale[:, np.newaxis]
-    coefs = [np.ascontiguousarray(c) for c in (first, *coefs[1:])]
-    if intercepts:
-        intercepts = [intercepts[0] - state.shift @ first, *intercepts[1:]]
-    return coefs, intercepts
-
-
-def scaled(state):
-    """Undo `unscaled`."""
-    coefs = [state.coefs[0] * state.scale[:, np.newaxis], *state.coefs[1:]]
-    intercepts = list(state.intercepts)
-    if intercepts:
-        intercepts[0] = intercepts[0] + state.shift @ state.coefs[0]
-    return coefs, intercepts

@@ -11,8 +11,9 @@ numbers and end. A step minimises the sum of their losses, of which each sees it
 parameters alone, so a member comes out as it would alone, up to rounding.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -22,9 +23,13 @@ from skreward.data.comparisons import Comparisons
 from skreward.networks.batches import plan, shuffle
 from skreward.networks.forward import initial_weights
 from skreward.networks.items import upload
-from skreward.networks.stack import Stack, unscaled
+from skreward.networks.stack import Stack
 from skreward.utils.arrays import compute_dtype, rows_as
-from skreward.utils.device import explained_memory_errors
+from skreward.utils.device import (
+    explained_memory_errors,
+    is_fast_at_bfloat16,
+    resolve,
+)
 
 LOSSES = {
     "logistic": lambda m, t: F.softplus(m) - t * m,
@@ -39,29 +44,33 @@ STEP_BYTES = {"cpu": 1 << 28, "cuda": 1 << 32}
 SCALING_PAIRS = 1024
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """What a training run does, whatever the data."""
+class Settings(Protocol):
+    """What a training run does: parameters of the network's estimator, as it has them.
 
-    hidden_layer_sizes: tuple[int, ...]
+    Training reads the estimator itself, and changes nothing of it.
+    """
+
+    hidden_layer_sizes: Sequence[int]
     activation: str
     link: str
     alpha: float
-    batch_size: int
-    learning_rate: float
+    batch_size: int | str
+    learning_rate_init: float
     max_iter: int
     tol: float
     n_iter_no_change: int
     dropout: float
-    bfloat16: bool
+    precision: str
+    device: str
     verbose: int
 
 
 @dataclass
-class TrainingState:
-    """All that a network is, in numpy: what fit returns and partial_fit resumes.
+class Network:
+    """All that a network is, in numpy: what `train` returns and goes on from.
 
-    ``coefs`` and ``intercepts`` act on items as the user gives them.
+    ``coefs`` and ``intercepts`` act on items centred by ``shift`` and divided by
+    ``scale``; `folded` gives those that act on items as they are.
     """
 
     coefs: list
@@ -76,6 +85,24 @@ class TrainingState:
     best_iter: int = 0
     converged: bool = False
 
+    def folded(self):
+        """Give layers for items as they are; a linear reward drops its constant."""
+        first = self.coefs[0] / self.scale[:, np.newaxis]
+        intercepts = list(self.intercepts)
+        if intercepts:
+            intercepts[0] = intercepts[0] - self.shift @ first
+        return [first, *self.coefs[1:]], intercepts
+
+    def set_folded(self, coefs, intercepts):
+        """Take layers over that act on items as they are; undoes `folded`."""
+        dtype = self.coefs[0].dtype
+        coefs = [c.astype(dtype) for c in coefs]
+        intercepts = [b.astype(dtype) for b in intercepts]
+        if intercepts:
+            intercepts[0] += self.shift @ coefs[0]
+        coefs[0] *= self.scale[:, np.newaxis]
+        self.coefs, self.intercepts = coefs, intercepts
+
 
 @dataclass(frozen=True)
 class Job:
@@ -84,57 +111,85 @@ class Job:
     ``kept`` and ``held`` are boolean masks of the comparisons' pairs; where none is
     held, the training loss decides when to stop and the last weights stay, else the
     best ones do. ``groups`` numbers what makes pairs share items. Training goes from
-    ``state``, with the random numbers of ``rng``.
+    ``network``, with the random numbers of ``rng``.
     """
 
+    settings: Settings
     comparisons: Comparisons
     kept: np.ndarray
     held: np.ndarray
     groups: np.ndarray
-    recipe: Recipe
-    state: TrainingState
+    network: Network
     rng: np.random.RandomState
 
+    @property
+    def batch_size(self):
+        """Pairs a step: "auto" is a sixteenth of them, from 128 to 2048."""
+        if self.settings.batch_size == "auto":
+            return int(min(max(self.kept.sum() // 16, 128), 2048))
+        return self.settings.batch_size
 
-def train(jobs, device):
-    """Train networks with the same items and layers.
+    @property
+    def n_steps(self):
+        """Steps an epoch."""
+        return -(-int(self.kept.sum()) // self.batch_size)
+
+
+def train(jobs, max_iter=None):
+    """Train networks with the same items and layers, all at once.
 
     Parameters
     ----------
     jobs : list of Job
-        Their comparisons hold the same items; their recipes differ in the batch size
-        at most.
-    device : torch.device
+        Their comparisons hold the same items; their settings differ in the batch
+        size at most.
+    max_iter : int, default=None
+        Epochs, instead of those of the settings.
 
     Returns
     -------
-    states : list of TrainingState
+    networks : list of Network
     """
+    settings = jobs[0].settings
+    device = resolve(settings.device)
     items = jobs[0].comparisons.items
+    dtype = compute_dtype(items)
+    is_half = uses_bfloat16(settings.precision, dtype, device)
     n_bytes = items.shape[0] * items.shape[1] * items.dtype.itemsize
     with explained_memory_errors(device, n_bytes):
-        source = upload(items, compute_dtype(items), device)
+        source = upload(items, dtype, device)
         # Members with many steps an epoch come first: those of a step are a prefix.
-        order = sorted(range(len(jobs)), key=lambda k: -_n_steps(jobs[k]))
+        order = sorted(range(len(jobs)), key=lambda k: -jobs[k].n_steps)
         n_at_once = _members_at_once(jobs, device)
-        states: dict[int, TrainingState] = {}
+        networks: dict[int, Network] = {}
         for first in range(0, len(jobs), n_at_once):
             members = order[first : first + n_at_once]
             names = [f"Member {m}: " if len(jobs) > 1 else "" for m in members]
-            run = _Run([jobs[m] for m in members], names, source, device)
-            states.update(zip(members, run.states(), strict=True))
-        return [states[m] for m in range(len(jobs))]
+            run = _Run([jobs[m] for m in members], names, source, device, is_half)
+            found = run.networks(max_iter or settings.max_iter)
+            networks.update(zip(members, found, strict=True))
+        return [networks[m] for m in range(len(jobs))]
 
 
-def _n_steps(job):
-    return -(-int(job.kept.sum()) // job.recipe.batch_size)
+def uses_bfloat16(precision, dtype, device):
+    """Whether products in training are bfloat16; refuses them for float64."""
+    if precision == "auto":
+        return dtype != np.float64 and is_fast_at_bfloat16(device)
+    if precision == "bfloat16" and dtype == np.float64:
+        raise ValueError(
+            'precision="bfloat16" is for float32 and float16, and X is float64, '
+            'which trains in float64. Convert X, or use precision="auto".'
+        )
+    return precision == "bfloat16"
 
 
 def _members_at_once(jobs, device):
-    recipe = jobs[0].recipe
-    widest = max(jobs[0].comparisons.items.shape[1], *recipe.hidden_layer_sizes, 1)
-    rows = 2 * max(min(job.recipe.batch_size, job.kept.sum()) for job in jobs)
-    n_bytes = rows * widest * jobs[0].state.coefs[0].dtype.itemsize
+    first = jobs[0]
+    widest = max(
+        first.comparisons.items.shape[1], *first.settings.hidden_layer_sizes, 1
+    )
+    rows = 2 * max(min(job.batch_size, job.kept.sum()) for job in jobs)
+    n_bytes = rows * widest * first.network.coefs[0].dtype.itemsize
     return int(max(1, STEP_BYTES[device.type] // n_bytes))
 
 
@@ -207,31 +262,31 @@ def _sent(arrays, device):
 class _Run:
     """Some members trained at once, until the last has stopped."""
 
-    def __init__(self, jobs, names, source, device):
+    def __init__(self, jobs, names, source, device, is_half):
         self._jobs, self._source, self._device = jobs, source, device
-        self._loss = LOSSES[jobs[0].recipe.link]
+        settings = jobs[0].settings
+        self._loss = LOSSES[settings.link]
         generators = [
             torch.Generator(device).manual_seed(job.rng.randint(2**31 - 1))
             for job in jobs
         ]
-        self._stack = Stack(
-            [job.state for job in jobs], generators, jobs[0].recipe, device
-        )
-        dtype = jobs[0].state.coefs[0].dtype
+        networks = [job.network for job in jobs]
+        self._stack = Stack(networks, generators, settings, device, is_half)
+        dtype = networks[0].coefs[0].dtype
         self._training = [_Pairs(job, job.kept, dtype) for job in jobs]
         self._validation = [_Pairs(job, job.held, dtype) for job in jobs]
         self._looks = [self._look(pairs) for pairs in self._validation]
         self._monitors = [
-            Monitor(job.recipe, name) for job, name in zip(jobs, names, strict=True)
+            Monitor(job.settings, name) for job, name in zip(jobs, names, strict=True)
         ]
         self._best = {}
 
-    def states(self):
-        """Train; gives the members' states."""
-        states = {}
+    def networks(self, max_iter):
+        """Train; gives the members' networks."""
+        networks = {}
         # Members that still run, in the order of the stack.
         members = list(range(len(self._jobs)))
-        for epoch in range(1, self._jobs[0].recipe.max_iter + 1):
+        for epoch in range(1, max_iter + 1):
             losses = self._epoch(members)
             going_on = []
             for place, member in enumerate(members):
@@ -242,8 +297,8 @@ class _Run:
                 is_best, stops = monitor.update(epoch, loss, watched)
                 if is_best and watched is not None:
                     self._best[member] = self._stack.snapshot(place)
-                if stops or epoch == self._jobs[member].recipe.max_iter:
-                    states[member] = self._finished(member, place)
+                if stops or epoch == max_iter:
+                    networks[member] = self._finished(member, place)
                 else:
                     going_on.append(place)
             if not going_on:
@@ -251,24 +306,18 @@ class _Run:
             if len(going_on) < len(members):
                 self._stack.keep(going_on)
                 members = [members[place] for place in going_on]
-        return [states[member] for member in range(len(self._jobs))]
+        return [networks[member] for member in range(len(self._jobs))]
 
     def _finished(self, member, place):
-        monitor, job = self._monitors[member], self._jobs[member]
+        monitor, start = self._monitors[member], self._jobs[member].network
         coefs, intercepts = self._best.get(member) or self._stack.snapshot(place)
-        device = str(coefs[0].device)
-        coefs, intercepts = unscaled(
+        n_steps, moments = self._stack.adam_state(place)
+        return Network(
             [c.cpu().numpy() for c in coefs],
             [b.cpu().numpy() for b in intercepts],
-            job.state,
-        )
-        n_steps, moments = self._stack.adam_state(place)
-        return TrainingState(
-            coefs,
-            intercepts,
-            job.state.shift,
-            job.state.scale,
-            device,
+            start.shift,
+            start.scale,
+            str(coefs[0].device),
             moments,
             n_steps,
             monitor.losses,
@@ -283,8 +332,8 @@ class _Run:
         pairs = [self._training[member] for member in members]
         epochs = []
         for job, p in zip(jobs, pairs, strict=True):
-            order = shuffle(p.groups, job.recipe.batch_size, job.rng)
-            epochs.append(plan(p.index, order, job.recipe.batch_size))
+            order = shuffle(p.groups, job.batch_size, job.rng)
+            epochs.append(plan(p.index, order, job.batch_size))
         total = torch.zeros(len(jobs), dtype=torch.float64, device=self._device)
         for step in _steps(pairs, epochs, self._source.index_device, self._device):
             rewards, leaves = self._stack.try_out(self._gather(step), step.n_items)
@@ -323,8 +372,8 @@ class _Run:
 class Monitor:
     """When to stop, and which weights to keep."""
 
-    def __init__(self, recipe, name=""):
-        self._recipe, self._name = recipe, name
+    def __init__(self, settings, name=""):
+        self._settings, self._name = settings, name
         self.losses: list[float] = []
         self.watched: list[float] = []
         self.best_iter = 0
@@ -346,20 +395,22 @@ class Monitor:
         self.losses.append(loss)
         if watched is not None:
             self.watched.append(watched)
-        if self._recipe.verbose:
+        if self._settings.verbose:
             validation = "" if watched is None else f", validation {watched:.6f}"
             print(f"{self._name}Epoch {epoch}: loss {loss:.6f}{validation}")
         # Where nothing is held out the last weights stay.
         is_best = watched is None or decisive < self._best
         if is_best:
             self._best, self.best_iter = decisive, epoch
-        if decisive < self._reference - self._recipe.tol:
+        if decisive < self._reference - self._settings.tol:
             self._reference, self._last_improvement = decisive, epoch
-        self.converged = epoch - self._last_improvement >= self._recipe.n_iter_no_change
+        self.converged = (
+            epoch - self._last_improvement >= self._settings.n_iter_no_change
+        )
         return is_best, self.converged
 
 
-def start(comparisons, kept, recipe, rng):
+def start(settings, comparisons, kept, rng):
     """Draw a new network for items scaled by those of the kept pairs."""
     items = comparisons.items
     dtype = compute_dtype(items)
@@ -376,8 +427,6 @@ def start(comparisons, kept, recipe, rng):
     # What does not vary beyond rounding is not blown up to unit variance.
     scale[scale <= 10 * np.finfo(dtype).eps * np.abs(shift)] = 1.0
     shift, scale = (shift * largest).astype(dtype), (scale * largest).astype(dtype)
-    sizes = (items.shape[1], *recipe.hidden_layer_sizes)
-    coefs, intercepts = initial_weights(sizes, recipe.activation, dtype, rng)
-    state = TrainingState(coefs, intercepts, shift, scale)
-    state.coefs, state.intercepts = unscaled(coefs, intercepts, state)
-    return state
+    sizes = (items.shape[1], *settings.hidden_layer_sizes)
+    coefs, intercepts = initial_weights(sizes, settings.activation, dtype, rng)
+    return Network(coefs, intercepts, shift, scale)

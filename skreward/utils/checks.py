@@ -1,5 +1,6 @@
 """Checks of plain arguments: what was given, what is wanted, before any work."""
 
+import re
 from numbers import Integral, Real
 
 import numpy as np
@@ -79,3 +80,11 @@ def check_count(value, name):
     if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
         raise ValueError(f"{name} must be an integer of at least 1, got {value!r}.")
     return int(value)
+
+
+def check_device(device):
+    """Refuse what no device is called; whether it is there is another question."""
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+        raise ValueError(
+            f'device must be "auto", "cpu", "cuda" or "cuda:N", got {device!r}.'
+        )

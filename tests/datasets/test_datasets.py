@@ -13,6 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import SplineTransformer
 
 from skreward import (
+    BradleyTerryMLPRegressor,
     BradleyTerryRegressor,
     EmbeddingPairs,
     ItemwiseTransformer,
@@ -231,7 +232,7 @@ def test_trees_fail_on_local_pairs_and_a_network_does_not():
 
     assert correlation(trees, local) < 0.6
     assert correlation(trees, anywhere) > 0.9
-    network = BradleyTerryRegressor(
+    network = BradleyTerryMLPRegressor(
         (64,),
         "tanh",
         max_iter=60,

@@ -8,7 +8,12 @@ from scipy.optimize import minimize
 from scipy.special import log_ndtr
 from sklearn.linear_model import LogisticRegression
 
-from skreward import BradleyTerryRegressor, EmbeddingPairs, PairwiseClassifierReward
+from skreward import (
+    BradleyTerryMLPRegressor,
+    BradleyTerryRegressor,
+    EmbeddingPairs,
+    PairwiseClassifierReward,
+)
 
 
 @pytest.mark.parametrize("alpha", [1e-4, 1e-2, 1.0])
@@ -105,14 +110,13 @@ def test_network_training_is_that_of_plain_torch(activation, preferences):
     pairs, y = preferences.pairs, preferences.y.astype(float)
     weight = np.random.default_rng(0).exponential(size=len(y))
     n_epochs, alpha = 6, 0.02
-    ours = BradleyTerryRegressor(
+    ours = BradleyTerryMLPRegressor(
         (7, 5), activation, alpha=alpha, batch_size=len(y), max_iter=n_epochs,
         early_stopping=False, tol=0, learning_rate_init=1e-2, random_state=0,
     )  # fmt: skip
     rng = np.random.RandomState(0)
     comparisons = ours._check_data(pairs, y, weight, rng, reset=True)
-    every = np.ones(len(y), dtype=bool)
-    state = ours._job(comparisons, every, ~every, rng, n_epochs, False).state
+    start = ours._job(comparisons, rng, goes_on=False, holds_out=False).network
     with pytest.warns(match="Adam stopped"):
         ours.fit(pairs, y, weight)
 
@@ -121,9 +125,8 @@ def test_network_training_is_that_of_plain_torch(activation, preferences):
         nn.Linear(pairs.n_features, 7), act(), nn.Linear(7, 5), act(),
         nn.Linear(5, 1, bias=False),
     ).double()  # fmt: skip
-    coefs = [state.coefs[0] * state.scale[:, np.newaxis], *state.coefs[1:]]
     with torch.no_grad():
-        for k, coef in enumerate(coefs):
+        for k, coef in enumerate(start.coefs):
             module[2 * k].weight.copy_(torch.from_numpy(coef.T.copy()))
             if k < 2:
                 module[2 * k].bias.zero_()
@@ -135,7 +138,7 @@ def test_network_training_is_that_of_plain_torch(activation, preferences):
         ],
         lr=1e-2,
     )
-    dense = torch.from_numpy((pairs.to_dense() - state.shift) / state.scale)
+    dense = torch.from_numpy((pairs.to_dense() - start.shift) / start.scale)
     target, w = torch.from_numpy(y), torch.from_numpy(weight / weight.mean())
     losses = []
     for _ in range(n_epochs):
@@ -153,11 +156,11 @@ def test_network_training_is_that_of_plain_torch(activation, preferences):
 def test_adam_on_the_linear_reward_finds_the_optimum_of_lbfgs(preferences):
     pairs, y = preferences.pairs, preferences.y
     exact = BradleyTerryRegressor(alpha=1e-6).fit(pairs, y)
-    adam = BradleyTerryRegressor(
-        alpha=1e-6, solver="adam", early_stopping=False, batch_size=len(y),
+    adam = BradleyTerryMLPRegressor(
+        (), alpha=1e-6, early_stopping=False, batch_size=len(y),
         learning_rate_init=3e-2, tol=0, n_iter_no_change=50, max_iter=600,
         random_state=0,
     )  # fmt: skip
     with pytest.warns(match="Adam stopped"):
         adam.fit(pairs, y)
-    assert_allclose(adam.coef_, exact.coef_, rtol=1e-2, atol=1e-3)
+    assert_allclose(adam.coefs_[0].ravel(), exact.coef_, rtol=1e-2, atol=1e-3)

@@ -9,7 +9,12 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
-from skreward import BradleyTerryRegressor, EmbeddingPairs, PairwiseClassifierReward
+from skreward import (
+    BradleyTerryMLPRegressor,
+    BradleyTerryRegressor,
+    EmbeddingPairs,
+    PairwiseClassifierReward,
+)
 from tests.support import random_pairs
 
 NETWORK = {
@@ -21,7 +26,7 @@ NETWORK = {
 MODELS = {
     "linear": lambda: BradleyTerryRegressor(),
     "probit": lambda: BradleyTerryRegressor(link="probit"),
-    "network": lambda: BradleyTerryRegressor(**NETWORK),
+    "network": lambda: BradleyTerryMLPRegressor(**NETWORK),
     "classifier": lambda: PairwiseClassifierReward(LogisticRegression(max_iter=1000)),
 }
 each_model = pytest.mark.parametrize("name", MODELS)
@@ -89,7 +94,7 @@ def test_scale_of_the_features_is_no_obstacle(dtype, exponent):
     tiny_penalty = BradleyTerryRegressor(alpha=1e-3 * scale**2).fit(scaled, y)
     same = BradleyTerryRegressor(alpha=1e-3).fit(pairs, y)
     assert_allclose(tiny_penalty.predict(scaled), same.predict(pairs), rtol=2e-2)
-    network = BradleyTerryRegressor(**NETWORK).fit(scaled, y)
+    network = BradleyTerryMLPRegressor(**NETWORK).fit(scaled, y)
     assert network.score(scaled, y) > 0.8
     assert np.isfinite(network.predict(scaled.embeddings)).all()
 
@@ -103,7 +108,7 @@ def test_features_of_very_different_scale(alpha):
         warnings.simplefilter("error", ConvergenceWarning)
         model = BradleyTerryRegressor(alpha=alpha).fit(scaled, y)
     assert np.isfinite(model.coef_).all()
-    assert BradleyTerryRegressor(**NETWORK).fit(scaled, y).score(scaled, y) > 0.8
+    assert BradleyTerryMLPRegressor(**NETWORK).fit(scaled, y).score(scaled, y) > 0.8
 
 
 @each_model
@@ -206,12 +211,12 @@ def test_lbfgs_that_does_not_converge_says_what_to_do():
 def test_adam_that_does_not_converge_says_what_to_do():
     pairs, y = random_pairs(40, 5, 300)
     with pytest.warns(ConvergenceWarning, match=r"max_iter=2.*Increase max_iter"):
-        BradleyTerryRegressor((4,), max_iter=2, random_state=0).fit(pairs, y)
+        BradleyTerryMLPRegressor((4,), max_iter=2, random_state=0).fit(pairs, y)
 
 
 def test_a_diverging_network_is_an_error():
     pairs, y = random_pairs(40, 5, 300)
-    model = BradleyTerryRegressor((16,), learning_rate_init=1e30, random_state=0)
+    model = BradleyTerryMLPRegressor((16,), learning_rate_init=1e30, random_state=0)
     with pytest.raises(ValueError, match=r"diverged.*learning_rate_init"):
         model.fit(EmbeddingPairs(pairs.embeddings.astype(np.float32), pairs.index), y)
     assert not hasattr(model, "coefs_")
@@ -229,7 +234,7 @@ def test_values_that_overflow_their_dtype_are_an_error():
 
 def test_early_stopping_that_finds_nothing_to_hold_out_says_so():
     pairs, y = random_pairs(4, 3, 6)
-    model = BradleyTerryRegressor((4,), max_iter=2, random_state=0)
+    model = BradleyTerryMLPRegressor((4,), max_iter=2, random_state=0)
     with pytest.warns(UserWarning, match=r"early_stopping found .* of 6 pairs"):
         model.fit(pairs, y)
     assert model.validation_loss_curve_ == []

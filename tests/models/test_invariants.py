@@ -11,12 +11,17 @@ from sklearn.base import clone
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 
-from skreward import BradleyTerryRegressor, EmbeddingPairs, PairwiseClassifierReward
+from skreward import (
+    BradleyTerryMLPRegressor,
+    BradleyTerryRegressor,
+    EmbeddingPairs,
+    PairwiseClassifierReward,
+)
 from skreward.metrics import order_consistency_score
 from tests.support import problems
 
 LINEAR = BradleyTerryRegressor(alpha=1e-2)
-NETWORK = BradleyTerryRegressor(
+NETWORK = BradleyTerryMLPRegressor(
     (8,), max_iter=3, early_stopping=False, batch_size=16, random_state=0
 )
 CLASSIFIER = PairwiseClassifierReward(LogisticRegression(tol=1e-10, max_iter=1000))

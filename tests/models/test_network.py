@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 
-from skreward import BradleyTerryRegressor, EmbeddingPairs
+from skreward import BradleyTerryMLPRegressor, BradleyTerryRegressor, EmbeddingPairs
 from skreward.datasets import make_preferences
 from tests.support import true_labels
 
@@ -25,7 +25,9 @@ def curved():
 
 def test_a_network_learns_what_a_linear_reward_cannot(curved):
     linear = BradleyTerryRegressor().fit(curved.pairs, curved.y)
-    network = BradleyTerryRegressor((64, 64), learning_rate_init=3e-3, random_state=0)
+    network = BradleyTerryMLPRegressor(
+        (64, 64), learning_rate_init=3e-3, random_state=0
+    )
     network.fit(curved.pairs, curved.y)
     truth = true_labels(curved)
     gain = network.score(curved.pairs, truth) - linear.score(curved.pairs, truth)
@@ -37,7 +39,7 @@ def test_a_network_learns_what_a_linear_reward_cannot(curved):
 def test_what_was_trained_is_what_predicts(activation, link, preferences):
     """The folded numpy weights give the loss that torch reported."""
     pairs, y = preferences.pairs, preferences.y
-    model = BradleyTerryRegressor(
+    model = BradleyTerryMLPRegressor(
         (7, 5), activation=activation, link=link, max_iter=4, random_state=0
     ).fit(pairs, y)
     from skreward.data.groups import validation_split
@@ -59,7 +61,7 @@ def test_early_stopping_stops_early_and_restores_the_best():
         n_prompts=60, n_responses=6, n_features=40, n_pairs=500, beta=0.7,
         random_state=0,
     )  # fmt: skip
-    model = BradleyTerryRegressor((128,), learning_rate_init=1e-2, random_state=0)
+    model = BradleyTerryMLPRegressor((128,), learning_rate_init=1e-2, random_state=0)
     model.fit(data.pairs, data.y)
     assert model.n_iter_ < 100
     assert model.best_iter_ < model.n_iter_
@@ -72,7 +74,7 @@ def test_early_stopping_stops_early_and_restores_the_best():
 
 def test_the_scale_and_shift_of_the_items_do_not_matter(preferences):
     pairs, y = preferences.pairs, preferences.y
-    model = BradleyTerryRegressor((8,), max_iter=5, random_state=0)
+    model = BradleyTerryMLPRegressor((8,), max_iter=5, random_state=0)
     moved = EmbeddingPairs(pairs.embeddings * 1e3 + 7.0, pairs.index, pairs.prompt_ids)
     one, other = clone(model).fit(pairs, y), clone(model).fit(moved, y)
     assert_allclose(other.predict(moved), one.predict(pairs), rtol=1e-6, atol=1e-9)
@@ -81,7 +83,7 @@ def test_the_scale_and_shift_of_the_items_do_not_matter(preferences):
 def test_bfloat16_products_give_nearly_the_same_network(curved):
     items = curved.embeddings.astype(np.float32)
     pairs = EmbeddingPairs(items, curved.pairs.index, curved.pairs.prompt_ids)
-    model = BradleyTerryRegressor((64, 32), max_iter=8, random_state=0)
+    model = BradleyTerryMLPRegressor((64, 32), max_iter=8, random_state=0)
     full, half = (
         clone(model).set_params(precision=precision).fit(pairs, curved.y)
         for precision in ("full", "bfloat16")
@@ -96,7 +98,7 @@ def test_bfloat16_products_give_nearly_the_same_network(curved):
 
 def test_precision_leaves_float64_alone(preferences):
     pairs, y = preferences.pairs, preferences.y
-    model = BradleyTerryRegressor((8,), max_iter=3, random_state=0)
+    model = BradleyTerryMLPRegressor((8,), max_iter=3, random_state=0)
     full = clone(model).set_params(precision="full").fit(pairs, y)
     assert_array_equal(clone(model).fit(pairs, y).coefs_[0], full.coefs_[0])
     with pytest.raises(ValueError, match=r"X is float64.*Convert X"):
@@ -106,8 +108,8 @@ def test_precision_leaves_float64_alone(preferences):
 def test_partial_fit_is_fit_epoch_by_epoch(preferences):
     pairs, y = preferences.pairs, preferences.y
     for sizes in ((), (8,)):
-        model = BradleyTerryRegressor(
-            sizes, solver="adam", early_stopping=False, batch_size=len(y),
+        model = BradleyTerryMLPRegressor(
+            sizes, early_stopping=False, batch_size=len(y),
             random_state=0, max_iter=3,
         )  # fmt: skip
         at_once = clone(model).fit(pairs, y)
@@ -118,12 +120,14 @@ def test_partial_fit_is_fit_epoch_by_epoch(preferences):
         assert by_epoch.n_iter_ == 1
 
 
-def test_partial_fit_goes_on_from_lbfgs(preferences):
+def test_partial_fit_goes_on_from_fit(preferences):
     pairs, y = preferences.pairs, preferences.y
-    model = BradleyTerryRegressor(random_state=0).fit(pairs, y)
-    before = model.coef_.copy()
+    model = BradleyTerryMLPRegressor((8,), max_iter=20, random_state=0).fit(pairs, y)
+    before = [coef.copy() for coef in model.coefs_]
     model.partial_fit(pairs, y)
-    assert 0 < np.abs(model.coef_ - before).max() < 0.1
+    for coef, old in zip(model.coefs_, before, strict=True):
+        assert 0 < np.abs(coef - old).max() < 0.1
+    assert hasattr(model, "optimizer_state_")
 
 
 def test_warm_start(preferences):
@@ -131,26 +135,30 @@ def test_warm_start(preferences):
     linear = BradleyTerryRegressor(warm_start=True, tol=1e-3).fit(pairs, y)
     cold = linear.n_iter_
     assert linear.fit(pairs, y).n_iter_ < cold
-    network = BradleyTerryRegressor((8,), warm_start=True, max_iter=5, random_state=0)
+    network = BradleyTerryMLPRegressor(
+        (8,), warm_start=True, max_iter=5, random_state=0
+    )
     first = network.fit(pairs, y).loss_curve_[0]
     assert network.fit(pairs, y).loss_curve_[0] < first
 
 
-def test_a_refit_forgets_the_form_before(preferences):
+def test_a_refit_forgets_what_was_before(preferences):
     pairs, y = preferences.pairs, preferences.y
-    model = BradleyTerryRegressor((8,), max_iter=2, random_state=0).fit(pairs, y)
-    model.set_params(hidden_layer_sizes=()).fit(pairs, y)
-    assert not hasattr(model, "coefs_")
-    assert not hasattr(model, "device_")
-    model.set_params(hidden_layer_sizes=(4,)).fit(pairs, y)
-    assert not hasattr(model, "coef_")
+    model = BradleyTerryMLPRegressor((8,), max_iter=2, random_state=0)
+    model.partial_fit(pairs, y).fit(pairs, y)
+    assert not hasattr(model, "optimizer_state_")
+    for sizes in ((), (4,)):
+        again = clone(model).set_params(hidden_layer_sizes=sizes).fit(pairs, y)
+        model.set_params(hidden_layer_sizes=sizes).fit(pairs, y)
+        assert_array_equal(model.predict(pairs), again.predict(pairs))
+        assert len(model.coefs_) == len(sizes) + 1
 
 
 def test_verbose_prints_epochs_and_silence_is_the_default(preferences, capsys):
     pairs, y = preferences.pairs, preferences.y
-    BradleyTerryRegressor((4,), max_iter=2, random_state=0).fit(pairs, y)
+    BradleyTerryMLPRegressor((4,), max_iter=2, random_state=0).fit(pairs, y)
     assert capsys.readouterr().out == ""
-    BradleyTerryRegressor((4,), max_iter=2, random_state=0, verbose=1).fit(pairs, y)
+    BradleyTerryMLPRegressor((4,), max_iter=2, random_state=0, verbose=1).fit(pairs, y)
     out = capsys.readouterr().out
     assert "Epoch 2: loss" in out
     assert "validation" in out
@@ -159,7 +167,7 @@ def test_verbose_prints_epochs_and_silence_is_the_default(preferences, capsys):
 def test_weights_reach_the_loss(preferences):
     pairs, y = preferences.pairs, preferences.y
     weight = np.where(np.arange(len(y)) < 200, 1.0, 1e-9)
-    model = BradleyTerryRegressor(
+    model = BradleyTerryMLPRegressor(
         (8,), early_stopping=False, max_iter=100, learning_rate_init=1e-2,
         batch_size=len(y), random_state=0,
     )  # fmt: skip
@@ -209,7 +217,7 @@ def test_out_of_device_memory_says_what_to_change(preferences, monkeypatch):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(items, "HostItems", exhausted)
-    model = BradleyTerryRegressor((4,), random_state=0)
+    model = BradleyTerryMLPRegressor((4,), random_state=0)
     with pytest.raises(MemoryError, match=r"ran out of memory.*batch_size.*float16"):
         model.fit(preferences.pairs, preferences.y)
 
@@ -217,7 +225,7 @@ def test_out_of_device_memory_says_what_to_change(preferences, monkeypatch):
 def test_no_warning_where_all_is_well(preferences):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        BradleyTerryRegressor(
+        BradleyTerryMLPRegressor(
             (16,), learning_rate_init=1e-2, max_iter=200, random_state=0
         ).fit(preferences.pairs, preferences.y)
 
@@ -226,11 +234,9 @@ def test_no_warning_where_all_is_well(preferences):
 @pytest.mark.parametrize("sizes", [(), (32,)])
 def test_cuda_gives_what_the_cpu_gives(sizes, cuda, preferences):
     pairs, y = preferences.pairs, preferences.y
-    params = {
-        "solver": "adam", "max_iter": 10, "early_stopping": True, "random_state": 0,
-    }  # fmt: skip
-    host = BradleyTerryRegressor(sizes, device="cpu", **params).fit(pairs, y)
-    device = BradleyTerryRegressor(sizes, device=cuda, **params).fit(pairs, y)
+    params = {"max_iter": 10, "early_stopping": True, "random_state": 0}
+    host = BradleyTerryMLPRegressor(sizes, device="cpu", **params).fit(pairs, y)
+    device = BradleyTerryMLPRegressor(sizes, device=cuda, **params).fit(pairs, y)
     assert device.device_.startswith("cuda")
     assert_allclose(device.predict(pairs), host.predict(pairs), rtol=1e-4, atol=1e-6)
     exact = [
@@ -244,7 +250,7 @@ def test_cuda_gives_what_the_cpu_gives(sizes, cuda, preferences):
 def test_cuda_predicts_what_numpy_predicts(cuda, preferences):
     items = preferences.embeddings.astype(np.float32)
     pairs = EmbeddingPairs(items, preferences.pairs.index)
-    model = BradleyTerryRegressor((32,), device=cuda, max_iter=3, random_state=0)
+    model = BradleyTerryMLPRegressor((32,), device=cuda, max_iter=3, random_state=0)
     model.fit(pairs, preferences.y)
     on_device = model.predict(items)
     model.device_ = "cpu"

@@ -82,8 +82,7 @@ def test_names_of_features_are_kept(preferences):
 @pytest.mark.parametrize(
     ("params", "alphas", "message"),
     [
-        ({"hidden_layer_sizes": (4,)}, [0.1], "fit_path needs solver"),
-        ({"solver": "adam"}, [0.1], "fit_path needs solver"),
+        ({"device": "gpu"}, [0.1], "device must be"),
         ({}, [], "alphas"),
         ({}, [0.1, -1.0], "alphas must hold penalties >= 0"),
         ({}, [np.nan], "alphas"),

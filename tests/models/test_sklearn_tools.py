@@ -29,6 +29,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skreward import (
+    BradleyTerryMLPRegressor,
     BradleyTerryRegressor,
     EmbeddingPairs,
     ItemwiseTransformer,
@@ -46,7 +47,7 @@ from skreward.model_selection import PromptDisjointKFold
 pytestmark = pytest.mark.filterwarnings("ignore:Adam stopped", "ignore:early_stopping")
 MODELS = {
     "linear": BradleyTerryRegressor(),
-    "network": BradleyTerryRegressor(
+    "network": BradleyTerryMLPRegressor(
         (8,), max_iter=8, learning_rate_init=1e-2, random_state=0
     ),
     "classifier": PairwiseClassifierReward(),

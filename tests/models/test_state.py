@@ -17,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 
 import skreward
 from skreward import (
+    BradleyTerryMLPRegressor,
     BradleyTerryRegressor,
     ItemwiseTransformer,
     PairwiseClassifierReward,
@@ -27,7 +28,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Adam stopped")
 
 MODELS = {
     "linear": BradleyTerryRegressor(),
-    "network": BradleyTerryRegressor((8, 4), max_iter=3, random_state=0),
+    "network": BradleyTerryMLPRegressor((8, 4), max_iter=3, random_state=0),
     "classifier": PairwiseClassifierReward(),
     "boosting": PairwiseClassifierReward(HistGradientBoostingClassifier(max_iter=5)),
     "forest": PairwiseClassifierReward(RandomForestClassifier(5, random_state=0)),
@@ -36,7 +37,7 @@ MODELS = {
         ItemwiseTransformer(PCA(3, random_state=0)),
         BradleyTerryRegressor(),
     ),
-    "random_state": BradleyTerryRegressor(
+    "random_state": BradleyTerryMLPRegressor(
         (4,), max_iter=2, random_state=np.random.RandomState(0)
     ),
 }
@@ -69,7 +70,7 @@ def test_round_trips_predict_bit_for_bit(name, way, tmp_path, preferences):
 
 def test_partial_fit_goes_on_after_a_round_trip(tmp_path, preferences):
     pairs, y = preferences.pairs, preferences.y
-    model = BradleyTerryRegressor((4,), random_state=0).partial_fit(pairs, y)
+    model = BradleyTerryMLPRegressor((4,), random_state=0).partial_fit(pairs, y)
     again = by_skops(model, tmp_path)
     assert_array_equal(
         again.partial_fit(pairs, y).predict(pairs),
@@ -90,7 +91,7 @@ def test_the_same_seed_gives_the_same_bits(name, preferences):
 def test_the_seed_fixes_dropout_and_nothing_global_is_touched(preferences):
     import torch
 
-    model = BradleyTerryRegressor((8,), dropout=0.5, max_iter=2, random_state=0)
+    model = BradleyTerryMLPRegressor((8,), dropout=0.5, max_iter=2, random_state=0)
     numpy_state, torch_state = np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
     threads = torch.get_num_threads()
     one = clone(model).fit(preferences.pairs, preferences.y)

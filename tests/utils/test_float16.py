@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from sklearn.base import clone
 from threadpoolctl import threadpool_limits
 
-from skreward import BradleyTerryRegressor
+from skreward import BradleyTerryMLPRegressor, BradleyTerryRegressor
 from skreward.utils import float16
 from skreward.utils.float16 import gradient, is_finite, rewards, to_float32
 
@@ -93,11 +94,18 @@ def test_every_number_is_finite_or_not():
 
 
 @pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
-@pytest.mark.parametrize("sizes", [(), (4,)])
+@pytest.mark.parametrize(
+    "model",
+    [
+        BradleyTerryRegressor(max_iter=2),
+        BradleyTerryMLPRegressor((4,), max_iter=2, random_state=0),
+    ],
+    ids=["linear", "network"],
+)
 def test_bad_float16_is_refused_before_fitting_and_predicting(
-    value, sizes, preferences
+    value, model, preferences
 ):
-    model = BradleyTerryRegressor(sizes, max_iter=2, solver="auto", random_state=0)
+    model = clone(model)
     items = preferences.embeddings.astype(np.float16)
     with pytest.warns(match=r"stopped"):
         model.fit(items, preferences.rewards)

@@ -1,0 +1,62 @@
+"""What rewards fitted by the likelihood of preferences share."""
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from skreward.data.comparisons import Comparisons
+from skreward.data.gate import check_comparisons, is_pairs
+from skreward.models.base import BaseRewardModel, mean_reward
+from skreward.objectives import OBJECTIVES
+from skreward.utils.arrays import too_large
+
+
+class LikelihoodReward(BaseRewardModel):
+    """A reward whose margin gives a probability, F(margin), with F of ``link``.
+
+    A subclass has the parameters ``link`` and ``max_pairs``.
+    """
+
+    def predict_preference_proba(self, X) -> np.ndarray:
+        """P(first preferred) of every pair: F(r(first) - r(second)).
+
+        Parameters
+        ----------
+        X : EmbeddingPairs, or array-like of shape (n_pairs, 2, n_features)
+            Pairs.
+
+        Returns
+        -------
+        proba : array of shape (n_pairs,)
+            In [0, 1].
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If X is items, which have no preference.
+        """
+        check_is_fitted(self)
+        if not is_pairs(X):
+            raise ValueError(
+                "predict_preference_proba needs pairs, (n_pairs, 2, n_features) or an "
+                f"EmbeddingPairs, got shape {np.shape(X)}."
+            )
+        return OBJECTIVES[self.link].probability(self.predict(X))
+
+    def _check_data(self, X, y, sample_weight, rng, *, reset) -> Comparisons:
+        return check_comparisons(
+            self,
+            X,
+            y,
+            sample_weight,
+            reset=reset,
+            max_pairs=self.max_pairs,
+            random_state=rng,
+        )
+
+    def _centre(self, comparisons, reward):
+        """Set ``offset_``, given the rewards of the items without it."""
+        self.offset_ = mean_reward(reward, comparisons.item_weight)
+        if not np.isfinite(self.offset_):
+            raise too_large(comparisons.items.dtype)

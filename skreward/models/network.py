@@ -1,0 +1,161 @@
+"""What estimators trained on mini-batches share: parameters, jobs, fitted layers."""
+
+import warnings
+from collections.abc import Sequence
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+from skreward.data.groups import chosen_first, sharing_groups, validation_split
+from skreward.networks.forward import ACTIVATIONS, forward
+from skreward.utils.checks import check_device
+from skreward.utils.compat import Interval, StrOptions
+
+MIN_VALIDATION_PAIRS = 5
+CONSTRAINTS = {
+    "hidden_layer_sizes": [tuple, list],
+    "activation": [StrOptions(set(ACTIVATIONS))],
+    "alpha": [Interval(Real, 0, None, closed="left")],
+    "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+    "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+    "max_iter": [Interval(Integral, 1, None, closed="left")],
+    "tol": [Interval(Real, 0, None, closed="left")],
+    "early_stopping": ["boolean"],
+    "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+    "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+    "dropout": [Interval(Real, 0, 1, closed="left")],
+    "precision": [StrOptions({"auto", "full", "bfloat16"})],
+    "device": [str],
+    "random_state": ["random_state"],
+    "warm_start": ["boolean"],
+    "verbose": ["verbose"],
+}
+
+
+class NetworkMixin:
+    """An estimator with the parameters of `CONSTRAINTS`, trained by Adam."""
+
+    hidden_layer_sizes: Sequence[int]
+    activation: str
+    link: str
+    alpha: float
+    batch_size: int | str
+    learning_rate_init: float
+    max_iter: int
+    tol: float
+    n_iter_no_change: int
+    validation_fraction: float
+    dropout: float
+    precision: str
+    device: str
+    verbose: int
+
+    def _check_network(self):
+        """Check what parameter constraints cannot say."""
+        sizes = self.hidden_layer_sizes
+        if not all(isinstance(n, int | np.integer) and n > 0 for n in sizes):
+            raise ValueError(
+                f"hidden_layer_sizes must hold positive ints, got {sizes!r}."
+            )
+        check_device(self.device)
+
+    def _job(self, comparisons, rng, *, goes_on, holds_out):
+        """Put together what a training run needs."""
+        from skreward.networks.training import Job, start
+
+        kept, held = self._split(comparisons, rng, holds_out)
+        network = start(self, comparisons, kept, rng)
+        if goes_on:
+            self._resume(network)
+        groups = sharing_groups(
+            chosen_first(comparisons.index, comparisons.target), comparisons.prompt_ids
+        )
+        return Job(self, comparisons, kept, held, groups, network, rng)
+
+    def _split(self, comparisons, rng, holds_out):
+        """Give masks of training and validation pairs."""
+        n_pairs = len(comparisons.index)
+        every = np.ones(n_pairs, dtype=bool)
+        if not holds_out:
+            return every, ~every
+        kept, held = validation_split(
+            comparisons.index, comparisons.prompt_ids, self.validation_fraction, rng
+        )
+        if held.sum() < MIN_VALIDATION_PAIRS or not kept.any():
+            warnings.warn(
+                f"early_stopping found {held.sum()} of {n_pairs} pairs to hold out "
+                f"that share nothing with the rest, and needs {MIN_VALIDATION_PAIRS}: "
+                "the training loss decides when to stop. Raise validation_fraction "
+                "or set early_stopping=False.",
+                UserWarning,
+                stacklevel=5,
+            )
+            return every, ~every
+        return kept, held
+
+    def _train(self, jobs, max_iter=None, stacklevel=4):
+        """Run the jobs, which may be those of other estimators like this one.
+
+        ``max_iter`` epochs are all that is wanted; without it, training that has not
+        ended after the estimator's own warns.
+        """
+        from skreward.networks.training import train
+
+        networks = train(jobs, max_iter)
+        if max_iter is not None:
+            return networks
+        n_running = sum(not network.converged for network in networks)
+        if n_running:
+            whose = f" of {n_running} of {len(jobs)} members" if len(jobs) > 1 else ""
+            warnings.warn(
+                f"Adam stopped after max_iter={self.max_iter} epochs while the "
+                f"loss{whose} still improved. Increase max_iter or "
+                "learning_rate_init.",
+                ConvergenceWarning,
+                stacklevel=stacklevel,
+            )
+        return networks
+
+    def _resume(self, network):
+        """Put the fitted weights, and what belongs to them, into a new network."""
+        fitted, wanted = (
+            [c.shape for c in layers] for layers in (self.coefs_, network.coefs)
+        )
+        if fitted != wanted:
+            raise ValueError(
+                f"The fitted layers have shapes {fitted}, and hidden_layer_sizes="
+                f"{self.hidden_layer_sizes!r} asks for {wanted}. Fit anew with "
+                "warm_start=False."
+            )
+        dtype = network.coefs[0].dtype
+        network.shift = self.input_shift_.astype(dtype)
+        network.scale = self.input_scale_.astype(dtype)
+        network.set_folded(self.coefs_, self.intercepts_)
+        if hasattr(self, "optimizer_state_"):
+            network.n_steps = self.optimizer_state_["n_steps"]
+            network.moments = [
+                (average.astype(dtype), square.astype(dtype))
+                for average, square in self.optimizer_state_["moments"]
+            ]
+
+    def _set_network(self, network):
+        # What Adam remembers belongs to the weights of one call of partial_fit.
+        vars(self).pop("optimizer_state_", None)
+        self.coefs_, self.intercepts_ = network.folded()
+        self.device_ = network.device
+        self.input_shift_, self.input_scale_ = network.shift, network.scale
+        self.loss_ = network.loss_curve[-1]
+        self.loss_curve_ = network.loss_curve
+        self.validation_loss_curve_ = network.validation_curve
+        self.best_iter_ = network.best_iter
+        self.n_iter_ = len(network.loss_curve)
+
+    def _forward(self, items):
+        """Output of the last layer, (n_items,), where the network was trained."""
+        layers = self.coefs_, self.intercepts_, self.activation
+        if self.device_ != "cpu":
+            from skreward.networks import inference
+
+            return inference.forward(items, *layers, self.device_)
+        return forward(items, *layers)
