@@ -4,6 +4,7 @@ import importlib
 from pathlib import Path
 
 from skreward.utils.atomic import replacing
+from skreward.utils.compat import without_array_libraries
 
 __all__ = ["load", "save"]
 
@@ -36,7 +37,8 @@ def save(model, path):
     >>> bool((loaded.coef_ == model.coef_).all())
     True
     """
-    import skops.io  # loads torch where it is installed
+    with without_array_libraries():
+        import skops.io
 
     with replacing(path) as draft:
         skops.io.dump(model, draft)
@@ -68,7 +70,8 @@ def load(path, trusted=()):
     --------
     save : Write it.
     """
-    import skops.io  # loads torch where it is installed
+    with without_array_libraries():
+        import skops.io
 
     path = Path(path)
     try:

@@ -2,11 +2,14 @@
 
 import numpy as np
 import scipy.sparse as sp
-import torch
 
 from skreward.networks import forward as on_cpu
 from skreward.networks.stack import ACTIVATIONS
 from skreward.utils.arrays import compute_dtype
+from skreward.utils.optional import wanted_by
+
+with wanted_by("A reward network", "torch"):
+    import torch
 
 BLOCK_BYTES = 1 << 28
 

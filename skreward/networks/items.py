@@ -2,9 +2,13 @@
 
 import numpy as np
 import scipy.sparse as sp
-import torch
 
 from skreward.utils.arrays import rows_as
+from skreward.utils.device import copied, torch_dtype
+from skreward.utils.optional import wanted_by
+
+with wanted_by("A reward network", "torch"):
+    import torch
 
 
 def upload(items, dtype, device):
@@ -19,7 +23,7 @@ class HostItems:
     index_device = torch.device("cpu")
 
     def __init__(self, items, dtype, device):
-        self._items, self._dtype, self._device = items, _torch_dtype(dtype), device
+        self._items, self._dtype, self._device = items, torch_dtype(dtype), device
         self._rows = None
         # torch gathers with all threads, but takes no memory that is read-only or
         # runs backwards.
@@ -44,19 +48,10 @@ class DeviceItems:
     """All items uploaded once, rows gathered on the device."""
 
     def __init__(self, items, dtype, device):
-        self._items = _copied(items, device)
-        self._dtype = _torch_dtype(dtype)
+        self._items = copied(items, device)
+        self._dtype = torch_dtype(dtype)
         self.index_device = device
 
     def gather(self, rows):
         """Give rows as a dense tensor on the device."""
         return self._items.index_select(0, rows).to(self._dtype)
-
-
-def _copied(items, device):
-    """Copy items to a device; torch takes none that run backwards."""
-    return torch.tensor(np.ascontiguousarray(items), device=device)
-
-
-def _torch_dtype(dtype):
-    return torch.from_numpy(np.empty(0, dtype=dtype)).dtype

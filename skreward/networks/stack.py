@@ -7,7 +7,11 @@ for embeddings of any scale. One network is a stack of one.
 """
 
 import numpy as np
-import torch
+
+from skreward.utils.optional import wanted_by
+
+with wanted_by("A reward network", "torch"):
+    import torch
 
 ACTIVATIONS = {
     "relu": torch.relu,

@@ -16,8 +16,6 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 import numpy as np
-import torch
-from torch.nn import functional as F
 
 from skreward.data.comparisons import Comparisons
 from skreward.networks.batches import plan, shuffle
@@ -30,6 +28,11 @@ from skreward.utils.device import (
     is_fast_at_bfloat16,
     resolve,
 )
+from skreward.utils.optional import wanted_by
+
+with wanted_by("A reward network", "torch"):
+    import torch
+    from torch.nn import functional as F
 
 LOSSES = {
     "logistic": lambda m, t: F.softplus(m) - t * m,

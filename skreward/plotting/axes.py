@@ -1,13 +1,11 @@
 """Matplotlib where it is installed, and axes to draw on."""
 
+from skreward.utils.optional import wanted_by
+
 
 def _require_matplotlib(caller):
-    try:
+    with wanted_by(caller, "matplotlib"):
         import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise ImportError(
-            f"{caller} needs matplotlib: pip install matplotlib."
-        ) from error
 
 
 def _axes(ax, caller):

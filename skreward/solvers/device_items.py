@@ -1,10 +1,11 @@
 """Products with the items, on a device."""
 
-import torch
-
-from skreward.networks.items import _copied, _torch_dtype
 from skreward.utils.arrays import compute_dtype
-from skreward.utils.device import explained_memory_errors
+from skreward.utils.device import copied, explained_memory_errors, torch_dtype
+from skreward.utils.optional import wanted_by
+
+with wanted_by("A CUDA device", "torch"):
+    import torch
 
 
 class DeviceItemMatrix:
@@ -15,7 +16,7 @@ class DeviceItemMatrix:
         self.shape = items.shape
         n_bytes = items.shape[0] * items.shape[1] * self.dtype.itemsize
         with explained_memory_errors(device, n_bytes):
-            self._items = _copied(items, device).to(_torch_dtype(self.dtype))
+            self._items = copied(items, device).to(torch_dtype(self.dtype))
 
     def _send(self, vector):
         return torch.from_numpy(vector).to(self._items)

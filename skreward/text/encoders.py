@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from skreward.text.source import ModelSource
-from skreward.utils.device import is_fast_at_bfloat16, resolve
+from skreward.utils.optional import wanted_by
+
+with wanted_by("LLMEmbeddingTransformer", "torch"):
+    import torch
+
+    from skreward.utils.device import is_fast_at_bfloat16, resolve
 
 # On a CPU a pass over more tokens than this leaves its caches and allocates anew
 # every time; it is then slower per token.
@@ -248,7 +252,8 @@ def get_encoder(source: ModelSource, plan: Plan) -> Encoder:
 
 
 def _load_sentence(source, plan):
-    from sentence_transformers import SentenceTransformer
+    with wanted_by("LLMEmbeddingTransformer", "sentence-transformers"):
+        from sentence_transformers import SentenceTransformer
 
     model = SentenceTransformer(
         source.folder,
@@ -266,7 +271,8 @@ def _load_sentence(source, plan):
 
 
 def _load_states(source, plan):
-    from transformers import AutoModel, AutoTokenizer
+    with wanted_by("LLMEmbeddingTransformer", "transformers"):
+        from transformers import AutoModel, AutoTokenizer
 
     options = {"trust_remote_code": plan.trust_remote_code, "local_files_only": True}
     model = AutoModel.from_pretrained(

@@ -2,7 +2,12 @@
 
 from contextlib import contextmanager
 
-import torch
+import numpy as np
+
+from skreward.utils.optional import wanted_by
+
+with wanted_by("A reward network or a CUDA device", "torch"):
+    import torch
 
 
 def resolve(device):
@@ -49,3 +54,13 @@ def explained_memory_errors(device, n_bytes):
             "there. Lower batch_size or hidden_layer_sizes, give the embeddings as "
             'float16 or float32, or use device="cpu".'
         ) from error
+
+
+def copied(items, device):
+    """Copy an array to a device; torch takes none that run backwards."""
+    return torch.tensor(np.ascontiguousarray(items), device=device)
+
+
+def torch_dtype(dtype):
+    """Give torch's name of a numpy dtype."""
+    return torch.from_numpy(np.empty(0, dtype=dtype)).dtype

@@ -216,17 +216,6 @@ def test_a_failed_save_leaves_the_old_file(tmp_path, preferences, monkeypatch):
     assert os.listdir(tmp_path) == ["model.skops"]
 
 
-def test_import_is_light():
-    heavy = "torch sentence_transformers transformers matplotlib skops".split()
-    heavy += ["sklearn.linear_model", "sklearn.calibration"]
-    code = (
-        "import sys, skreward\n"
-        "for name in set(skreward.__all__) - {'plotting'}: getattr(skreward, name)\n"
-        f"print([m for m in {heavy} if m in sys.modules])"
-    )
-    assert run_python(code) == "[]"
-
-
 def test_public_names_come_when_they_are_asked_for():
     code = "import sys, skreward; print('numpy' in sys.modules, dir(skreward))"
     is_heavy, names = run_python(code).split(maxsplit=1)
@@ -247,14 +236,3 @@ def test_displays_are_there_when_asked_for():
     assert run_python(code) == "True skreward.plotting\nTrue"
     with pytest.raises(AttributeError, match="no attribute 'plots'"):
         skreward.plots  # noqa: B018
-
-
-def test_the_linear_reward_loads_no_torch():
-    code = (
-        "import sys\n"
-        "from skreward import BradleyTerryRegressor, datasets\n"
-        "data = datasets.make_preferences(random_state=0)\n"
-        "BradleyTerryRegressor().fit(data.pairs, data.y).score(data.pairs, data.y)\n"
-        "print('torch' in sys.modules)"
-    )
-    assert run_python(code) == "False"
