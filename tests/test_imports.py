@@ -155,13 +155,10 @@ def blocked(error="ImportError"):
 def test_import_loads_nothing_and_its_names_nothing_heavy():
     heavy = {*HEAVY, "skops", "tqdm", "click"}
     nothing = LOADED.format(names={*heavy, "numpy", "scipy", "sklearn"})
-    assert run_python(f"import sys, skreward
-{nothing}") == "[]"
+    assert run_python(f"import sys, skreward\n{nothing}") == "[]"
     # scikit-learn itself loads pandas where it is installed.
     some = LOADED.format(names=heavy - {"pandas", "pyarrow"})
-    assert run_python(f"import sys
-from skreward import *
-{some}") == "[]"
+    assert run_python(f"import sys\nfrom skreward import *\n{some}") == "[]"
 
 
 def test_modules_that_need_no_torch_are_imported_without():
