@@ -1,0 +1,101 @@
+"""What is shipped: the index page, the source archive, the versions that are told."""
+
+import re
+import runpy
+import subprocess
+import sys
+import tarfile
+from configparser import ConfigParser
+
+import pytest
+
+from tests.support import ROOT
+
+CONFIG = ConfigParser()
+CONFIG.read(ROOT / "setup.cfg")
+LINK = re.compile(r"!?\[[^]]*\]\(([^)]+)\)")
+
+
+def required():
+    """Give the packages of install_requires and of all extras."""
+    lines = [CONFIG["options"]["install_requires"]]
+    lines += CONFIG["options.extras_require"].values()
+    return {re.match(r"[\w.-]+", line)[0] for line in " ".join(lines).split()}
+
+
+def test_links_of_the_index_page_lead_to_files_that_are_there():
+    page = runpy.run_path(str(ROOT / "setup.py"))["index_page"]()
+    links = LINK.findall(page)
+    assert links == [link for link in links if link.startswith("https://")]
+    source = CONFIG["metadata"]["url"]
+    inner = [link for link in links if link.startswith(source)]
+    assert f"{source}/raw/main/docs/images/best_of_n.png" in inner
+    assert len(inner) == len(LINK.findall((ROOT / "README.md").read_text()))
+    for link in inner:
+        path = re.sub("^/(raw|blob)/main/", "", link.removeprefix(source))
+        assert (ROOT / path).is_file(), link
+
+
+@pytest.mark.parametrize(
+    "page",
+    ["README.md", "CONTRIBUTING.md", "docs/performance.md", "docs/study/report.md"],
+)
+def test_relative_links_lead_to_files_that_are_there(page):
+    path = ROOT / page
+    for link in LINK.findall(path.read_text()):
+        if not link.startswith(("https://", "#")):
+            assert (path.parent / link.split("#")[0]).exists(), link
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/install.rst"])
+def test_the_line_for_the_cpu_build_comes_first_and_is_of_the_pinned_version(page):
+    text = (ROOT / page).read_text()
+    command, index = re.search(
+        r"pip install (torch\S*) --index-url (\S+)", text
+    ).groups()
+    assert index == "https://download.pytorch.org/whl/cpu"
+    assert f"\n{command}\n" in (ROOT / "constraints.txt").read_text()
+    assert text.index(command) < text.index('pip install "')
+
+
+def test_every_requirement_is_pinned_and_every_pin_is_of_one_version():
+    pins = re.findall(r"^([\w.-]+)==\S+$", (ROOT / "constraints.txt").read_text(), re.M)
+    pinned = {name.lower().replace("_", "-") for name in pins}
+    assert len(pinned) == len(pins)
+    missing = {n for n in required() if n.lower().replace("_", "-") not in pinned}
+    assert not missing
+
+
+def test_whoever_imports_a_package_declares_it():
+    """The package's own imports, against install_requires and the extras."""
+    from tests.test_imports import IMPORTS
+
+    declared = {name.lower().replace("-", "_") for name in required()}
+    declared |= {"skreward", "sklearn"}
+    used = {full.split(".")[0] for found in IMPORTS.values() for full in found}
+    assert used - declared - sys.stdlib_module_names == set()
+
+
+def test_the_source_archive_carries_what_its_tests_need(tmp_path):
+    subprocess.run(
+        [sys.executable, "setup.py", "-q", "egg_info", "-e", tmp_path, "sdist",
+         "-d", tmp_path],
+        cwd=ROOT, check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    [archive] = tmp_path.glob("*.tar.gz")
+    with tarfile.open(archive) as file:
+        names = {name.partition("/")[2] for name in file.getnames()}
+        [info] = [m for m in file.getmembers() if m.name.count("/") == 1
+                  and m.name.endswith("/PKG-INFO")]  # fmt: skip
+        metadata = file.extractfile(info).read().decode()
+    tracked = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if tracked.returncode == 0:
+        missing = set(tracked.stdout.split("\n")) - names - {"", ".gitignore"}
+        assert not missing
+    needed = "constraints.txt conftest.py CHANGELOG.md tests/support.py docs/api.rst"
+    needed += " benchmarks/speed.py skreward/py.typed docs/images/best_of_n.png"
+    assert set(needed.split()) <= names
+    assert "Project-URL: Source, https://" in metadata
+    assert "(docs/" not in metadata
