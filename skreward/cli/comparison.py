@@ -52,7 +52,10 @@ def candidates(seed, inner_folds=INNER_FOLDS) -> dict[str, Any]:
             scoring=neg_preference_log_loss_scorer,
             cv=cv,
         ),
-        "network": BradleyTerryMLPRegressor((64,), alpha=0.01, random_state=seed),
+        "network": make_pipeline(
+            ItemwiseTransformer(StandardScaler()),
+            BradleyTerryMLPRegressor((64,), alpha=0.01, random_state=seed),
+        ),
         "classifier": GridSearchCV(
             PairwiseClassifierReward(classifier),
             {"estimator__logisticregression__C": [1e-5, 1e-4, 1e-3, 1e-2]},

@@ -23,9 +23,10 @@ class BradleyTerryMLPRegressor(NetworkMixin, LikelihoodReward):
 
     where pair k compares items :math:`x_{k1}` and :math:`x_{k2}`, :math:`y_k` is 1
     when the first is preferred, F is the logistic function (Bradley-Terry) or the
-    normal distribution function (Thurstone), and W are the weights of all layers,
-    without intercepts. The last layer has no intercept: only differences of rewards
-    are identified, and `predict` centres them on the training items.
+    normal distribution function (Thurstone), and W are the weights of all layers for
+    items as they are given, without intercepts. The last layer has no intercept: only
+    differences of rewards are identified, and `predict` centres them on the training
+    items.
 
     The network is trained by Adam on mini-batches of pairs, each of whose items is
     passed through it once, and stops early on pairs that share no prompt with the
@@ -45,9 +46,15 @@ class BradleyTerryMLPRegressor(NetworkMixin, LikelihoodReward):
         F: Bradley-Terry or Thurstone. They order alike; the unit of the reward is
         log-odds for the logistic link, standard deviations for the probit.
 
-    alpha : float, default=5e-4
+    alpha : float, default=1e-6
         Strength of the penalty on the *mean* loss, so it need not change with the
-        number of pairs.
+        number of pairs. It means what it means in `BradleyTerryRegressor`: it acts on
+        the weights for items as they are given. Features of variance v feel it as much
+        as features of unit variance feel ``alpha / v``, and those of a sentence
+        embedding have a variance around 1 / n_features. On such embeddings any value
+        from 1e-7 to 5e-4 ordered unseen prompts alike to a standard deviation over
+        seeds; larger ones lower the log-loss on prompts held out by up to 0.003, and
+        take a little longer.
 
     batch_size : int or "auto", default="auto"
         Pairs a step. "auto" is a sixteenth of the training pairs, at least 128 and at
@@ -120,13 +127,15 @@ class BradleyTerryMLPRegressor(NetworkMixin, LikelihoodReward):
         output minus this.
 
     loss_ : float
-        Training loss of the last epoch.
+        The objective in the last epoch.
 
     loss_curve_ : list of float
-        Training loss of every epoch.
+        The objective in every epoch: the mean loss of the training pairs, each as its
+        batch was passed, and the penalty at the epoch's end.
 
     validation_loss_curve_ : list of float
-        Loss on the pairs held out, after every epoch; empty where none are.
+        Loss on the pairs held out, without the penalty, after every epoch; empty where
+        none are.
 
     best_iter_ : int
         Epoch whose weights were kept.
@@ -135,7 +144,8 @@ class BradleyTerryMLPRegressor(NetworkMixin, LikelihoodReward):
         Epochs run.
 
     input_shift_, input_scale_ : arrays of shape (n_features,)
-        By which training centred and scaled the items.
+        By which training centred and scaled the items. A scale of 0 is that of a
+        feature that holds rounding alone and has no weight.
 
     optimizer_state_ : dict
         Where the next `partial_fit` goes on. Only after `partial_fit`.
@@ -191,7 +201,7 @@ class BradleyTerryMLPRegressor(NetworkMixin, LikelihoodReward):
         activation="relu",
         *,
         link="logistic",
-        alpha=5e-4,
+        alpha=1e-6,
         batch_size="auto",
         learning_rate_init=1e-3,
         max_iter=200,
@@ -308,6 +318,10 @@ class BradleyTerryMLPRegressor(NetworkMixin, LikelihoodReward):
         self._set(network, comparisons)
         self.optimizer_state_ = {"n_steps": network.n_steps, "moments": network.moments}
         return self
+
+    @property
+    def _link(self):
+        return self.link
 
     def _fit_many(self, models, X, y, weights):
         """Fit models like this one, each with its own weights, all at once.

@@ -38,7 +38,6 @@ class NetworkMixin:
 
     hidden_layer_sizes: Sequence[int]
     activation: str
-    link: str
     alpha: float
     batch_size: int | str
     learning_rate_init: float
@@ -50,6 +49,10 @@ class NetworkMixin:
     precision: str
     device: str
     verbose: int
+
+    @property
+    def _link(self):
+        return "logistic"
 
     def _check_network(self):
         """Check what parameter constraints cannot say."""
@@ -71,7 +74,7 @@ class NetworkMixin:
         groups = sharing_groups(
             chosen_first(comparisons.index, comparisons.target), comparisons.prompt_ids
         )
-        return Job(self, comparisons, kept, held, groups, network, rng)
+        return Job(self, self._link, comparisons, kept, held, groups, network, rng)
 
     def _split(self, comparisons, rng, holds_out):
         """Give masks of training and validation pairs."""

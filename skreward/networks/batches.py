@@ -1,4 +1,4 @@
-"""Batches of pairs, and the items that each batch needs.
+"""Batches of pairs, or of single items, and the items that each batch needs.
 
 A reward is computed once for every distinct item of a batch, so a batch costs as many
 forward passes as it has items, not two a pair. To make that few, pairs of one group,
@@ -20,11 +20,13 @@ TABLE_SIZE = 1 << 20
 class Epoch(NamedTuple):
     """All pairs in batches of ``batch_size``, the last one smaller.
 
+    What is said of pairs holds of single items too, which have one side.
+
     Attributes
     ----------
     order : array of shape (n_pairs,)
         The pairs, batch after batch.
-    place : array of shape (n_pairs, 2)
+    place : array of shape (n_pairs, n_sides)
         Where the items of these pairs are among the items of their batch.
     items : array of shape (sum of the batches' distinct items,)
         The distinct items of every batch, in the order in which its pairs name them.
@@ -78,18 +80,18 @@ def _sorting(numbers):
 
 def plan(index, order, batch_size):
     """Find the distinct items of every batch; gives an `Epoch`."""
-    n_items = int(index.max()) + 1
+    n_items, n_sides = int(index.max()) + 1, index.shape[1]
     named = index[order].ravel()
     n_batches = -(-len(order) // batch_size)
     n_at_once = min(n_batches, max(1, TABLE_SIZE // n_items))
     first_named = np.empty(n_at_once * n_items, dtype=np.intp)
     place = np.empty(len(named), dtype=np.intp)
     items, sizes = [], []
-    step = 2 * batch_size * n_at_once
+    step = n_sides * batch_size * n_at_once
     for start in range(0, len(named), step):
         part = named[start : start + step]
         position = np.arange(len(part))
-        batch = position // (2 * batch_size)
+        batch = position // (n_sides * batch_size)
         keys = batch * n_items + part
         first_named.fill(len(part))
         np.minimum.at(first_named, keys, position)
@@ -103,4 +105,5 @@ def plan(index, order, batch_size):
         items.append(part[is_first])
         sizes.append(distinct)
     starts = np.concatenate([[0], np.cumsum(np.concatenate(sizes))])
-    return Epoch(order, place.reshape(-1, 2), np.concatenate(items), starts, batch_size)
+    sides = place.reshape(-1, n_sides)
+    return Epoch(order, sides, np.concatenate(items), starts, batch_size)

@@ -3,7 +3,8 @@
     h_0 = x,  h_l = activation(h_{l-1} @ coefs[l-1] + intercepts[l-1]),
     r(x) = h_L @ coefs[L]
 
-The last layer has no intercept: only differences of rewards are identified.
+The last layer of a reward has no intercept: only differences of rewards are
+identified. That of a classifier has one, the last of ``intercepts``.
 """
 
 from itertools import pairwise
@@ -24,7 +25,7 @@ ACTIVATIONS = {
 
 
 def forward(items, coefs, intercepts, activation):
-    """Rewards of the items, shape (n_items,), block by block."""
+    """Outputs for the items, shape (n_items,), block by block."""
     dtype = compute_dtype(items)
     coefs = [coef.astype(dtype, copy=False) for coef in coefs]
     intercepts = [intercept.astype(dtype, copy=False) for intercept in intercepts]
@@ -35,19 +36,27 @@ def forward(items, coefs, intercepts, activation):
         hidden = items[start : start + step]
         if hidden.dtype == np.float16:
             hidden = float16.to_float32(hidden)
-        for coef, intercept in zip(coefs[:-1], intercepts, strict=True):
+        for coef, intercept in zip(coefs[:-1], intercepts, strict=False):
             hidden = hidden @ coef
             hidden += intercept
             hidden = ACTIVATIONS[activation](hidden)
         rewards[start : start + step] = (hidden @ coefs[-1]).ravel()
-    return rewards
+    return with_intercept(rewards, coefs, intercepts)
+
+
+def with_intercept(outputs, coefs, intercepts):
+    """Add the intercept of the last layer in place, where it has one."""
+    if len(intercepts) == len(coefs):
+        outputs += intercepts[-1].astype(outputs.dtype)
+    return outputs
 
 
 def initial_weights(layer_sizes, activation, dtype, rng):
-    """Draw Glorot-uniform weights; the first reward is zero everywhere.
+    """Draw Glorot-uniform weights; the first output is zero everywhere.
 
     With a zero last layer every first margin is 0, so the first step sees
-    probabilities of one half instead of a random order.
+    probabilities of one half instead of a random order. The intercepts, all zero, are
+    those of the hidden layers.
     """
     gain = 2.0 if activation == "logistic" else 6.0
     coefs, intercepts = [], []

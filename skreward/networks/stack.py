@@ -3,7 +3,8 @@
 Conventions: M members share the shapes of their layers and nothing else. Parameters
 have shape ``(M, n_in, n_out)``, intercepts ``(M, 1, n_out)``; member m sees the items
 centred and scaled by its own ``shift`` and ``scale``, so that a step means the same
-for embeddings of any scale. One network is a stack of one.
+for embeddings of any scale. The penalty is that of the weights for items as they are,
+``coefs[0] / scale`` in the first layer. One network is a stack of one.
 """
 
 import numpy as np
@@ -21,6 +22,8 @@ ACTIVATIONS = {
 }
 BETAS = 0.9, 0.999
 EPSILON = 1e-8
+# Beyond, a penalty leaves nothing of a weight, and its square would leave float32.
+MAX_DECAY = 1e12
 
 
 class Stack:
@@ -40,7 +43,12 @@ class Stack:
             for k in range(len(networks[0].intercepts))
         ]
         self._shift = stacked([network.shift for network in networks]).unsqueeze(1)
-        self._inverse_scale = stacked([1 / n.scale for n in networks]).unsqueeze(1)
+        inverse_scales = np.stack([n.inverse_scale for n in networks])
+        self._inverse_scale = stacked(inverse_scales).unsqueeze(1)
+        with np.errstate(over="ignore"):
+            decay = np.square(np.sqrt(settings.alpha) * inverse_scales.astype(float))
+        decay = np.minimum(decay, MAX_DECAY).astype(inverse_scales.dtype)
+        self._first_decay = stacked(decay).unsqueeze(2)
         self._averages, self._squares = (
             [
                 self._moment(networks, k, which, stacked)
@@ -61,7 +69,7 @@ class Stack:
         return moment.view_as(self._parameters[k])
 
     def rewards(self, x, members, parameters=None, n_rows=None):
-        """Rewards of items, (m, n, n_features) to (m, n), by a slice of m members.
+        """Outputs for items, (m, n, n_features) to (m, n), by a slice of m members.
 
         ``x`` is scaled in place. ``parameters`` replace those of the members.
         ``n_rows``, how many of the rows of each member are no padding, asks for
@@ -72,12 +80,16 @@ class Stack:
         coefs, intercepts = parameters[: self._n_coefs], parameters[self._n_coefs :]
         hidden = x.sub_(self._shift[members]).mul_(self._inverse_scale[members])
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self._is_half):
-            for coef, intercept in zip(coefs[:-1], intercepts, strict=True):
+            for coef, intercept in zip(coefs[:-1], intercepts, strict=False):
                 hidden = self._activation(torch.baddbmm(intercept, hidden, coef))
                 if n_rows is not None and self._settings.dropout:
                     hidden = self._drop(hidden, n_rows)
         # Margins are small beside rewards: the last sum is not rounded to bfloat16.
-        return torch.bmm(hidden.to(x.dtype), coefs[-1]).squeeze(2)
+        output = torch.bmm(hidden.to(x.dtype), coefs[-1])
+        # A classifier's last layer has an intercept, a reward's has none.
+        if len(intercepts) == len(coefs):
+            output = output + intercepts[-1]
+        return output.squeeze(2)
 
     def _drop(self, hidden, n_rows):
         share = 1 - self._settings.dropout
@@ -115,11 +127,27 @@ class Stack:
             values = self._parameters[k][members]
             average, square = self._averages[k][members], self._squares[k][members]
             if k < self._n_coefs:
-                gradient = gradient.add_(values, alpha=self._settings.alpha)
+                gradient = gradient.addcmul_(values, self._decay(k, members))
             average.lerp_(gradient, 1 - BETAS[0])
             square.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
             step = square.sqrt().add_(epsilon.to(square.dtype))
             values.add_(torch.div(average, step, out=step).mul_(size.to(step.dtype)))
+
+    def _decay(self, k, members):
+        """Alpha for the weights of layer k, in the unit of the scaled items."""
+        if k == 0:
+            return self._first_decay[members]
+        alpha = min(self._settings.alpha, MAX_DECAY)
+        return torch.full_like(self._first_decay[members, :1], alpha)
+
+    @torch.no_grad()
+    def penalties(self):
+        """Alpha / 2 times the squared weights of every member, (m,), in float64."""
+        total = torch.zeros_like(self._n_steps)
+        for k, coef in enumerate(self._parameters[: self._n_coefs]):
+            squares = self._decay(k, slice(None)) * coef.square()
+            total += squares.sum(dim=(1, 2), dtype=torch.float64) / 2
+        return total
 
     def snapshot(self, member):
         """Copy a member's weights and intercepts, on the device."""
@@ -138,6 +166,6 @@ class Stack:
         """Drop all other members."""
         for name in ("_parameters", "_averages", "_squares"):
             setattr(self, name, [p[members] for p in getattr(self, name)])
-        for name in ("_shift", "_inverse_scale", "_n_steps"):
+        for name in ("_shift", "_inverse_scale", "_first_decay", "_n_steps"):
             setattr(self, name, getattr(self, name)[members])
         self._generators = [self._generators[member] for member in members]

@@ -1,9 +1,12 @@
-"""Training of reward networks on mini-batches of pairs, one or many at once.
+"""Training of networks on mini-batches, one or many at once.
 
-Conventions: one step minimises, over a batch of pairs with weights of mean 1,
+Conventions: one step minimises, over a batch of observations with weights of mean 1,
 
-    mean_k weight_k loss(r(x_first) - r(x_second), target_k)
-    + 1/2 alpha sum_l ||coefs[l]||^2
+    mean_k weight_k loss(m_k, target_k) + 1/2 alpha sum_l ||coefs[l]||^2
+
+where coefs[l] act on items as they are, and the margin m_k is r(x_first) - r(x_second)
+for a pair, which has two sides, and r(x) for a single item, which has one. "Pairs"
+stands for both.
 
 Members that are trained at once share the items and the shapes of their layers, and
 nothing else: each has its own pairs, targets, weights, batches, scaling, random
@@ -55,7 +58,6 @@ class Settings(Protocol):
 
     hidden_layer_sizes: Sequence[int]
     activation: str
-    link: str
     alpha: float
     batch_size: int | str
     learning_rate_init: float
@@ -73,7 +75,8 @@ class Network:
     """All that a network is, in numpy: what `train` returns and goes on from.
 
     ``coefs`` and ``intercepts`` act on items centred by ``shift`` and divided by
-    ``scale``; `folded` gives those that act on items as they are.
+    ``scale``; `folded` gives those that act on items as they are. A scale of 0 is that
+    of a feature that holds rounding alone: training sees 0, and its weights stay 0.
     """
 
     coefs: list
@@ -88,9 +91,15 @@ class Network:
     best_iter: int = 0
     converged: bool = False
 
+    @property
+    def inverse_scale(self):
+        """1 / scale, and 0 where that is 0."""
+        with np.errstate(divide="ignore"):
+            return np.where(self.scale > 0, 1 / self.scale, 0).astype(self.scale.dtype)
+
     def folded(self):
         """Give layers for items as they are; a linear reward drops its constant."""
-        first = self.coefs[0] / self.scale[:, np.newaxis]
+        first = self.coefs[0] * self.inverse_scale[:, np.newaxis]
         intercepts = list(self.intercepts)
         if intercepts:
             intercepts[0] = intercepts[0] - self.shift @ first
@@ -114,10 +123,11 @@ class Job:
     ``kept`` and ``held`` are boolean masks of the comparisons' pairs; where none is
     held, the training loss decides when to stop and the last weights stay, else the
     best ones do. ``groups`` numbers what makes pairs share items. Training goes from
-    ``network``, with the random numbers of ``rng``.
+    ``network``, down the loss of ``link``, with the random numbers of ``rng``.
     """
 
     settings: Settings
+    link: str
     comparisons: Comparisons
     kept: np.ndarray
     held: np.ndarray
@@ -187,12 +197,10 @@ def uses_bfloat16(precision, dtype, device):
 
 
 def _members_at_once(jobs, device):
-    first = jobs[0]
-    widest = max(
-        first.comparisons.items.shape[1], *first.settings.hidden_layer_sizes, 1
-    )
-    rows = 2 * max(min(job.batch_size, job.kept.sum()) for job in jobs)
-    n_bytes = rows * widest * first.network.coefs[0].dtype.itemsize
+    coefs, n_sides = jobs[0].network.coefs, jobs[0].comparisons.index.shape[1]
+    rows = n_sides * max(min(job.batch_size, job.kept.sum()) for job in jobs)
+    widest = max(coef.shape[0] for coef in coefs)
+    n_bytes = rows * widest * coefs[0].dtype.itemsize
     return int(max(1, STEP_BYTES[device.type] // n_bytes))
 
 
@@ -211,7 +219,7 @@ class _Pairs:
 class _Step(NamedTuple):
     """A batch of every member that has one, padded by pairs of no weight.
 
-    ``items`` has shape (m, n_items), ``place`` (m, 2, n_pairs), ``target`` and
+    ``items`` has shape (m, n_items), ``place`` (m, n_sides, n_pairs), ``target`` and
     ``weight`` (m, n_pairs); ``share``, (m,), is 1 over the number of pairs that are
     no padding, and ``n_items`` counts such items.
     """
@@ -268,7 +276,7 @@ class _Run:
     def __init__(self, jobs, names, source, device, is_half):
         self._jobs, self._source, self._device = jobs, source, device
         settings = jobs[0].settings
-        self._loss = LOSSES[settings.link]
+        self._loss = LOSSES[jobs[0].link]
         generators = [
             torch.Generator(device).manual_seed(job.rng.randint(2**31 - 1))
             for job in jobs
@@ -330,7 +338,11 @@ class _Run:
         )
 
     def _epoch(self, members):
-        """Step through every member's pairs once; gives their mean losses."""
+        """Step through every member's pairs once.
+
+        Gives their objectives: the mean loss of the pairs, each as it was passed, and
+        the penalty of the last weights.
+        """
         jobs = [self._jobs[member] for member in members]
         pairs = [self._training[member] for member in members]
         epochs = []
@@ -343,7 +355,8 @@ class _Run:
             losses = self._losses(rewards, step)
             self._stack.step(leaves, losses * step.share)
             total[: len(losses)] += losses.detach()
-        return total.cpu().numpy() / [len(p.index) for p in pairs]
+        n_pairs = total.new_tensor([len(p.index) for p in pairs])
+        return (total / n_pairs + self._stack.penalties()).cpu().numpy()
 
     def _look(self, pairs):
         """Give the steps of a look at validation pairs; None without any."""
@@ -368,8 +381,9 @@ class _Run:
 
     def _losses(self, rewards, step):
         """Sum the weighted losses of each member's pairs, shape (m,)."""
-        first, second = (rewards.gather(1, step.place[:, side]) for side in (0, 1))
-        return (step.weight * self._loss(first - second, step.target)).sum(dim=1)
+        sides = [rewards.gather(1, place) for place in step.place.unbind(1)]
+        margin = sides[0] - sides[1] if len(sides) == 2 else sides[0]
+        return (step.weight * self._loss(margin, step.target)).sum(dim=1)
 
 
 class Monitor:
@@ -414,7 +428,10 @@ class Monitor:
 
 
 def start(settings, comparisons, kept, rng):
-    """Draw a new network for items scaled by those of the kept pairs."""
+    """Draw a new network for items scaled by those of the kept pairs.
+
+    For single items, whose level is identified, its last layer has an intercept.
+    """
     items = comparisons.items
     dtype = compute_dtype(items)
     pairs = np.flatnonzero(kept)
@@ -427,9 +444,12 @@ def start(settings, comparisons, kept, rng):
     shift = rows.mean(axis=0, dtype=np.float64)
     rows -= shift.astype(dtype)
     scale = np.sqrt(np.square(rows).mean(axis=0, dtype=np.float64))
-    # What does not vary beyond rounding is not blown up to unit variance.
-    scale[scale <= 10 * np.finfo(dtype).eps * np.abs(shift)] = 1.0
+    # What does not vary beyond rounding is no feature.
+    scale[scale <= 10 * np.finfo(dtype).eps * np.abs(shift)] = 0.0
     shift, scale = (shift * largest).astype(dtype), (scale * largest).astype(dtype)
     sizes = (items.shape[1], *settings.hidden_layer_sizes)
     coefs, intercepts = initial_weights(sizes, settings.activation, dtype, rng)
+    coefs[0][scale == 0] = 0.0
+    if comparisons.index.shape[1] == 1:
+        intercepts.append(np.zeros(1, dtype=dtype))
     return Network(coefs, intercepts, shift, scale)

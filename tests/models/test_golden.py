@@ -103,11 +103,14 @@ def test_classifier_on_weighted_items_is_that_on_two_rows_a_pair(preferences):
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 def test_network_training_is_that_of_plain_torch(activation, preferences):
-    """Dense pairs, autograd and torch.optim.Adam take the same steps."""
+    """Dense pairs, autograd and torch.optim.Adam take the same steps.
+
+    The penalty is that of the weights for items as they are, of unlike scales.
+    """
     import torch
     from torch import nn
 
-    pairs, y = preferences.pairs, preferences.y.astype(float)
+    pairs, y = badly_scaled(preferences.pairs), preferences.y.astype(float)
     weight = np.random.default_rng(0).exponential(size=len(y))
     n_epochs, alpha = 6, 0.02
     ours = BradleyTerryMLPRegressor(
@@ -131,36 +134,50 @@ def test_network_training_is_that_of_plain_torch(activation, preferences):
             if k < 2:
                 module[2 * k].bias.zero_()
     layers = [module[0], module[2], module[4]]
-    optimizer = torch.optim.Adam(
-        [
-            {"params": [layer.weight for layer in layers], "weight_decay": alpha},
-            {"params": [layer.bias for layer in layers[:2]]},
-        ],
-        lr=1e-2,
-    )
+    optimizer = torch.optim.Adam(module.parameters(), lr=1e-2)
+    scale = torch.from_numpy(start.scale)
+
+    def penalty():
+        weights = layers[0].weight / scale, layers[1].weight, layers[2].weight
+        return alpha / 2 * sum(w.square().sum() for w in weights)
+
     dense = torch.from_numpy((pairs.to_dense() - start.shift) / start.scale)
     target, w = torch.from_numpy(y), torch.from_numpy(weight / weight.mean())
     losses = []
     for _ in range(n_epochs):
         margin = (module(dense[:, 0]) - module(dense[:, 1])).squeeze(1)
         loss = nn.functional.binary_cross_entropy_with_logits(margin, target, weight=w)
-        losses.append(float(loss.detach()))
         optimizer.zero_grad()
-        loss.backward()
+        (loss + penalty()).backward()
         optimizer.step()
+        losses.append(float((loss + penalty()).detach()))
     assert_allclose(ours.loss_curve_, losses, rtol=1e-9)
     margin = (module(dense[:, 0]) - module(dense[:, 1])).squeeze(1).detach().numpy()
     assert_allclose(ours.predict(pairs), margin, rtol=1e-6, atol=1e-9)
 
 
-def test_adam_on_the_linear_reward_finds_the_optimum_of_lbfgs(preferences):
-    pairs, y = preferences.pairs, preferences.y
-    exact = BradleyTerryRegressor(alpha=1e-6).fit(pairs, y)
+def badly_scaled(pairs):
+    scales = np.geomspace(0.1, 10, pairs.n_features)
+    return EmbeddingPairs(pairs.embeddings * scales, pairs.index, pairs.prompt_ids)
+
+
+@pytest.mark.parametrize(
+    ("link", "alpha"), [("logistic", 0.01), ("logistic", 1.0), ("probit", 0.01)]
+)
+def test_alpha_means_the_same_for_the_linear_reward_and_the_network(
+    link, alpha, preferences
+):
+    """One problem, solved by L-BFGS and by Adam, at penalties that matter."""
+    pairs, y = badly_scaled(preferences.pairs), preferences.y
+    exact = BradleyTerryRegressor(link, alpha=alpha, tol=1e-8).fit(pairs, y)
     adam = BradleyTerryMLPRegressor(
-        (), alpha=1e-6, early_stopping=False, batch_size=len(y),
-        learning_rate_init=3e-2, tol=0, n_iter_no_change=50, max_iter=600,
+        (), link=link, alpha=alpha, early_stopping=False, batch_size=len(y),
+        learning_rate_init=1e-2, tol=1e-9, n_iter_no_change=60, max_iter=1500,
         random_state=0,
     )  # fmt: skip
-    with pytest.warns(match="Adam stopped"):
-        adam.fit(pairs, y)
-    assert_allclose(adam.coefs_[0].ravel(), exact.coef_, rtol=1e-2, atol=1e-3)
+    adam.fit(pairs, y)
+    assert_allclose(adam.coefs_[0].ravel(), exact.coef_, rtol=1e-3, atol=1e-4)
+    assert_allclose(adam.loss_, exact.loss_, rtol=1e-6)
+    # The penalty is felt: without it the coefficients are others.
+    free = BradleyTerryRegressor(link, alpha=0).fit(pairs, y).coef_
+    assert np.abs(exact.coef_ - free).max() > 0.1 * np.abs(free).max()

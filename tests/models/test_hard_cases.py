@@ -94,7 +94,7 @@ def test_scale_of_the_features_is_no_obstacle(dtype, exponent):
     tiny_penalty = BradleyTerryRegressor(alpha=1e-3 * scale**2).fit(scaled, y)
     same = BradleyTerryRegressor(alpha=1e-3).fit(pairs, y)
     assert_allclose(tiny_penalty.predict(scaled), same.predict(pairs), rtol=2e-2)
-    network = BradleyTerryMLPRegressor(**NETWORK).fit(scaled, y)
+    network = BradleyTerryMLPRegressor(**NETWORK, alpha=0).fit(scaled, y)
     assert network.score(scaled, y) > 0.8
     assert np.isfinite(network.predict(scaled.embeddings)).all()
 
@@ -108,7 +108,12 @@ def test_features_of_very_different_scale(alpha):
         warnings.simplefilter("error", ConvergenceWarning)
         model = BradleyTerryRegressor(alpha=alpha).fit(scaled, y)
     assert np.isfinite(model.coef_).all()
-    assert BradleyTerryMLPRegressor(**NETWORK).fit(scaled, y).score(scaled, y) > 0.8
+    network = BradleyTerryMLPRegressor(**NETWORK, alpha=0).fit(scaled, y)
+    assert network.score(scaled, y) > 0.8
+    # What is penalised out of all measure is left without weight, and nothing breaks.
+    network = BradleyTerryMLPRegressor(**NETWORK, alpha=alpha).fit(scaled, y)
+    assert all(np.isfinite(coef).all() for coef in network.coefs_)
+    assert np.isfinite(network.loss_curve_).all()
 
 
 @each_model

@@ -74,10 +74,29 @@ def test_early_stopping_stops_early_and_restores_the_best():
 
 def test_the_scale_and_shift_of_the_items_do_not_matter(preferences):
     pairs, y = preferences.pairs, preferences.y
-    model = BradleyTerryMLPRegressor((8,), max_iter=5, random_state=0)
+    model = BradleyTerryMLPRegressor((8,), alpha=0, max_iter=5, random_state=0)
     moved = EmbeddingPairs(pairs.embeddings * 1e3 + 7.0, pairs.index, pairs.prompt_ids)
     one, other = clone(model).fit(pairs, y), clone(model).fit(moved, y)
     assert_allclose(other.predict(moved), one.predict(pairs), rtol=1e-6, atol=1e-9)
+
+
+def test_a_constant_feature_gets_no_weight(preferences):
+    pairs, y = preferences.pairs, preferences.y
+    constant = np.full(len(pairs.embeddings), 7.3)
+    wider = EmbeddingPairs(
+        np.column_stack([pairs.embeddings, constant]), pairs.index, pairs.prompt_ids
+    )
+    for sizes in ((), (8,)):
+        model = BradleyTerryMLPRegressor(sizes, max_iter=5, random_state=0)
+        model.fit(wider, y)
+        assert not model.coefs_[0][6].any()
+        assert model.coefs_[0][:6].all()
+        assert model.input_scale_[6] == 0
+        rewards = model.predict(wider.embeddings)
+        elsewhere = wider.embeddings + 1e6 * (np.arange(7) == 6)
+        assert_array_equal(model.predict(elsewhere), rewards)
+        model.partial_fit(wider, y)
+        assert not model.coefs_[0][6].any()
 
 
 def test_bfloat16_products_give_nearly_the_same_network(curved):
