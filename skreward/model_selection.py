@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterator
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 from sklearn.model_selection import BaseCrossValidator, check_cv
@@ -13,6 +14,7 @@ from skreward.data.groups import deal, encode, hold_out, resampling_groups
 from skreward.data.pairs import EmbeddingPairs
 from skreward.text.tables import is_text_pairs, text_prompt_ids
 from skreward.utils.compat import GroupsConsumerMixin
+from skreward.utils.typing import ArrayLike, RandomState
 
 __all__ = ["PromptDisjointKFold", "train_test_split_pairs"]
 
@@ -57,12 +59,20 @@ class PromptDisjointKFold(GroupsConsumerMixin, BaseCrossValidator):
     (5,)
     """
 
-    def __init__(self, n_splits=5, *, shuffle=True, random_state=None):
+    def __init__(
+        self,
+        n_splits: int = 5,
+        *,
+        shuffle: bool = True,
+        random_state: RandomState = None,
+    ) -> None:
         self.n_splits = n_splits
         self.shuffle = shuffle
         self.random_state = random_state
 
-    def split(self, X, y=None, groups=None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def split(
+        self, X: Any, y: Any = None, groups: ArrayLike | None = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Generate positions of training and test pairs.
 
         Parameters
@@ -97,7 +107,7 @@ class PromptDisjointKFold(GroupsConsumerMixin, BaseCrossValidator):
         warn_of_straddling(fold[:, 0] != fold[:, 1])
         yield from _parts(fold, self.n_splits)
 
-    def get_n_splits(self, X=None, y=None, groups=None):
+    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
         """Give the number of folds.
 
         Parameters
@@ -124,7 +134,13 @@ class PromptDisjointKFold(GroupsConsumerMixin, BaseCrossValidator):
             )
 
 
-def train_test_split_pairs(X, *arrays, test_size=0.25, groups=None, random_state=None):
+def train_test_split_pairs(
+    X: Any,
+    *arrays: Any,
+    test_size: float = 0.25,
+    groups: ArrayLike | None = None,
+    random_state: RandomState = None,
+) -> list[Any]:
     """Split pairs into training and test pairs that share no prompt.
 
     Parameters

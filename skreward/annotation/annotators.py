@@ -1,5 +1,7 @@
 """Simulated annotators: noisy labels, their error rate, noise calibration."""
 
+from typing import Literal
+
 import numpy as np
 from scipy.optimize import brentq
 from scipy.special import expit, ndtr
@@ -7,21 +9,22 @@ from sklearn.utils import check_random_state
 
 from skreward.data.targets import check_preferences
 from skreward.utils.checks import check_index, check_real, check_rewards
+from skreward.utils.typing import Array, ArrayLike, Link, RandomState
 
 _LINKS = {"logistic": expit, "probit": ndtr}
 
 
 def annotate(
-    rewards,
-    index,
+    rewards: ArrayLike,
+    index: ArrayLike,
     *,
-    beta,
-    link="logistic",
-    scale="std",
-    soft_labels=False,
-    tie_threshold=0.0,
-    random_state=None,
-):
+    beta: float,
+    link: Link = "logistic",
+    scale: Literal["std"] | float = "std",
+    soft_labels: bool = False,
+    tie_threshold: float = 0.0,
+    random_state: RandomState = None,
+) -> Array:
     """Label pairs as a noisy annotator would.
 
     The annotator perceives ``u = beta (r1 - r2) / scale + noise`` and prefers the
@@ -93,7 +96,7 @@ def annotate(
     return 0.5 * ((drawn < first) + (drawn < first_or_tie).astype(np.float64))
 
 
-def annotation_error_rate(rewards, index, y):
+def annotation_error_rate(rewards: ArrayLike, index: ArrayLike, y: ArrayLike) -> float:
     """Share of labels that contradict the order of the true rewards.
 
     ``mean |y - 1[r1 > r2]|`` over the pairs with ``r1 != r2``: a tie counts one
@@ -136,7 +139,14 @@ def annotation_error_rate(rewards, index, y):
     return float(np.mean(np.abs(y - (difference > 0))[ordered]))
 
 
-def calibrate_beta(rewards, index, error_rate, *, link="logistic", scale="std"):
+def calibrate_beta(
+    rewards: ArrayLike,
+    index: ArrayLike,
+    error_rate: float,
+    *,
+    link: Link = "logistic",
+    scale: Literal["std"] | float = "std",
+) -> float:
     """Find the ``beta`` at which `annotate` errs at a wanted rate.
 
     Solves ``mean F(-beta |r1 - r2| / scale) = error_rate`` over the pairs with
@@ -198,7 +208,9 @@ def calibrate_beta(rewards, index, error_rate, *, link="logistic", scale="std"):
     return float(np.exp(brentq(excess, low, high, xtol=1e-13, rtol=1e-13)))
 
 
-def expected_annotation_quality(variance, beta=1.0, *, link="logistic"):
+def expected_annotation_quality(
+    variance: ArrayLike, beta: ArrayLike = 1.0, *, link: Link = "logistic"
+) -> float | Array:
     r"""Chance that a label is right, for normally distributed reward differences.
 
     ``Q = E F(beta |d|)`` with ``d ~ N(0, variance)``. For two independent
@@ -252,7 +264,9 @@ def expected_annotation_quality(variance, beta=1.0, *, link="logistic"):
     return 1.0 - error
 
 
-def _utilities(rewards, index, beta, scale):
+def _utilities(
+    rewards: ArrayLike, index: ArrayLike, beta: float, scale: Literal["std"] | float
+) -> tuple[Array, Array, Array]:
     """Check what all annotators take; give beta (r1 - r2) / scale too."""
     rewards = check_rewards(rewards)
     index = check_index(index, len(rewards))
@@ -281,7 +295,7 @@ def _check_link(link):
     return _LINKS[link]
 
 
-def _check_nonnegative(values, name):
+def _check_nonnegative(values: ArrayLike, name: str) -> Array:
     values = np.asarray(values, dtype=np.float64)
     if not (values >= 0).all():
         raise ValueError(f"{name} must be numbers of at least 0.")

@@ -1,5 +1,7 @@
 """How well a reward model does as labels get noisier, or more."""
 
+from typing import Any, Literal
+
 import numpy as np
 from joblib import Parallel, delayed
 from sklearn.base import clone
@@ -15,29 +17,30 @@ from skreward.annotation.designs import sample_pairs
 from skreward.data.pairs import EmbeddingPairs
 from skreward.metrics import order_consistency_score
 from skreward.utils.checks import check_count, check_prompts, check_rewards
+from skreward.utils.typing import ArrayLike, Design, Items, Link, RandomState
 
 PARAMETERS = ("beta", "error_rate", "n_pairs")
 
 
 def annotation_curve(
-    estimator,
-    X,
-    y,
-    groups,
+    estimator: Any,
+    X: Items,
+    y: ArrayLike,
+    groups: ArrayLike,
     *,
-    param_name="beta",
-    param_range=(0.5, 1.0, 3.0, 10.0),
-    n_pairs=1000,
-    beta=3.0,
-    design="random",
-    cross_prompt=False,
-    link="logistic",
-    n_repeats=5,
-    test_size=0.25,
-    n_test_pairs=2000,
-    n_jobs=None,
-    random_state=None,
-):
+    param_name: Literal["beta", "error_rate", "n_pairs"] = "beta",
+    param_range: ArrayLike = (0.5, 1.0, 3.0, 10.0),
+    n_pairs: int = 1000,
+    beta: float = 3.0,
+    design: Design = "random",
+    cross_prompt: bool = False,
+    link: Link = "logistic",
+    n_repeats: int = 5,
+    test_size: float | int = 0.25,
+    n_test_pairs: int = 2000,
+    n_jobs: int | None = None,
+    random_state: RandomState = None,
+) -> Bunch:
     """Score a reward model against the noise, or the number, of its labels.
 
     Each repeat holds out a part of the prompts. For each value, pairs of the other

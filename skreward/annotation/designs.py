@@ -1,22 +1,25 @@
 """Which items to compare: pairing designs over the responses of prompts."""
 
+from typing import Literal
+
 import numpy as np
 from sklearn.utils import check_random_state
 
 from skreward.utils.checks import check_count, check_prompts, check_rewards
+from skreward.utils.typing import Array, ArrayLike, Design, RandomState
 
 DESIGNS = ("random", "similar", "diverse")
 
 
 def sample_pairs(
-    prompt_ids,
-    n_pairs,
+    prompt_ids: ArrayLike,
+    n_pairs: int,
     *,
-    design="random",
-    cross_prompt=False,
-    rewards=None,
-    random_state=None,
-):
+    design: Design = "random",
+    cross_prompt: bool = False,
+    rewards: ArrayLike | None = None,
+    random_state: RandomState = None,
+) -> Array:
     """Choose which items to compare.
 
     The design picks each prompt's candidates: all its responses, the two in the
@@ -106,8 +109,13 @@ def sample_pairs(
 
 
 def pairs_from_ratings(
-    ratings, prompt_ids=None, *, max_pairs=None, ties="drop", random_state=None
-):
+    ratings: ArrayLike,
+    prompt_ids: ArrayLike | None = None,
+    *,
+    max_pairs: int | None = None,
+    ties: Literal["drop", "half"] = "drop",
+    random_state: RandomState = None,
+) -> tuple[Array, Array]:
     """Turn a rating per item into pairs with labels.
 
     Two items of a prompt make a pair whose label says which is rated higher:

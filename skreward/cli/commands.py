@@ -151,9 +151,8 @@ def evaluate(fitted, table, label) -> dict[str, Any]:
         "compared": {r.name: r.order_consistency for r in results},
     }
     if data.ratings is not None:
-        curve = best_of_n_curve(
-            data.ratings, model.predict(rows), data.items.prompt_ids
-        )
+        prompt_ids = np.asarray(data.items.prompt_ids)
+        curve = best_of_n_curve(data.ratings, model.predict(rows), prompt_ids)
         report["best_of_n"] = {
             str(n): round(float(gain), 6)
             for n, gain in zip(curve.n, curve.improvement, strict=True)

@@ -1,13 +1,16 @@
 """Labels of pairs, ratings of items, and the pairs that ratings make."""
 
 from numbers import Real
+from typing import Any
 
 import numpy as np
 from sklearn.utils import assert_all_finite, check_random_state, column_or_1d
 from sklearn.utils.random import sample_without_replacement
 
+from skreward.utils.typing import Array, ArrayLike
 
-def check_preferences(y, n_pairs, name="y"):
+
+def check_preferences(y: ArrayLike | None, n_pairs: int, name: str = "y") -> Array:
     """Turn labels of pairs into P(first preferred).
 
     1 / 0, +1 / -1, booleans, and floats in [0, 1] are labels; None says that the
@@ -30,7 +33,7 @@ def check_preferences(y, n_pairs, name="y"):
     return (y + 1) / 2 if signed else y
 
 
-def check_numbers(values, name):
+def check_numbers(values: Any, name: str) -> Array:
     """Turn a 1-D array-like of numbers into finite float64."""
     values = column_or_1d(values, warn=True)
     kind = values.dtype.kind

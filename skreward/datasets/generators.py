@@ -1,30 +1,34 @@
 """Generators of preference data whose true rewards are known."""
 
+from typing import Literal
+
 import numpy as np
+from numpy.typing import DTypeLike
 from sklearn.utils import Bunch, check_random_state
 
 from skreward.annotation.annotators import annotate, expected_annotation_quality
 from skreward.annotation.designs import draw_pairs, sample_pairs
 from skreward.data.pairs import EmbeddingPairs
 from skreward.utils.checks import check_count, check_real
+from skreward.utils.typing import Design, Link, RandomState
 
 
 def make_preferences(
-    n_prompts=100,
-    n_responses=8,
-    n_features=16,
-    n_pairs=1000,
+    n_prompts: int = 100,
+    n_responses: int = 8,
+    n_features: int = 16,
+    n_pairs: int = 1000,
     *,
-    reward="linear",
-    prompt_offset=1.0,
-    prompt_spread=1.0,
-    beta=3.0,
-    link="logistic",
-    design="random",
-    cross_prompt=False,
-    dtype=np.float64,
-    random_state=None,
-):
+    reward: Literal["linear", "network"] = "linear",
+    prompt_offset: float = 1.0,
+    prompt_spread: float | tuple[float, float] = 1.0,
+    beta: float = 3.0,
+    link: Link = "logistic",
+    design: Design = "random",
+    cross_prompt: bool = False,
+    dtype: DTypeLike = np.float64,
+    random_state: RandomState = None,
+) -> Bunch:
     """Generate preference pairs over embedded responses with known rewards.
 
     An item's embedding is its prompt's direction plus its own: ``x = a_p + b``,
@@ -139,13 +143,13 @@ def make_preferences(
 
 
 def make_gaussian_rewards(
-    n_prompts=100,
-    n_responses=10,
+    n_prompts: int = 100,
+    n_responses: int = 10,
     *,
-    prompt_offset=1.0,
-    prompt_spread=1.0,
-    random_state=None,
-):
+    prompt_offset: float = 1.0,
+    prompt_spread: float | tuple[float, float] = 1.0,
+    random_state: RandomState = None,
+) -> Bunch:
     """Draw rewards from the Gaussian prompt model.
 
     A response of prompt p has reward ``N(mu_p, sigma_p^2)``, with prompt means
@@ -198,8 +202,12 @@ def make_gaussian_rewards(
 
 
 def gaussian_annotation_quality(
-    *, prompt_offset=1.0, prompt_spread=1.0, beta=1.0, link="logistic"
-):
+    *,
+    prompt_offset: float = 1.0,
+    prompt_spread: float | tuple[float, float] = 1.0,
+    beta: float = 1.0,
+    link: Link = "logistic",
+) -> Bunch:
     """Compute the annotation quality of the Gaussian prompt model, within and across.
 
     With ``Q(v) = E F(beta |d|), d ~ N(0, v)`` (`skreward.annotation.
@@ -257,8 +265,13 @@ def gaussian_annotation_quality(
 
 
 def make_local_pairs(
-    n_items=3000, n_pairs=3000, *, max_distance=0.1, beta=10.0, random_state=None
-):
+    n_items: int = 3000,
+    n_pairs: int = 3000,
+    *,
+    max_distance: float = 0.1,
+    beta: float = 10.0,
+    random_state: RandomState = None,
+) -> Bunch:
     """Make the one-dimensional task on which a classifier reward fails.
 
     Items are uniform on [0, 1] with reward ``cos(7 x + 0.5) + 3 x - 0.4 (x +

@@ -2,9 +2,12 @@
 
 import warnings
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from sklearn.utils import Bunch
+
+from skreward.utils.typing import FilePath
 
 JUDGED_FIELDS = (
     "embeddings",
@@ -16,8 +19,13 @@ JUDGED_FIELDS = (
 
 
 def load_released_embeddings(
-    path, rewards=None, *, split="train", contains="", response_axis=1
-):
+    path: FilePath,
+    rewards: FilePath | None = None,
+    *,
+    split: str = "train",
+    contains: str = "",
+    response_axis: Literal[0, 1] = 1,
+) -> Bunch:
     """Open published response embeddings and their golden rewards, without a copy.
 
     The embeddings are one ``.npy`` array over prompts, responses and features;
@@ -128,7 +136,7 @@ def load_released_embeddings(
     )
 
 
-def load_judged(path):
+def load_judged(path: FilePath) -> Bunch:
     """Load embedded responses of many language models with a judge's rewards.
 
     Parameters

@@ -8,6 +8,7 @@ from sklearn.utils import Bunch, check_random_state
 from skreward.annotation.annotators import annotate
 from skreward.annotation.designs import sample_pairs
 from skreward.utils.checks import check_count
+from skreward.utils.typing import RandomState
 
 __all__ = ["make_text_preferences", "text_reward"]
 
@@ -75,7 +76,7 @@ KIND_WORDS = ("thank", "glad", "please", "happy")
 RUDE_WORDS = ("stupid", "lazy", "idiot", "nonsense")
 
 
-def text_reward(prompt, response):
+def text_reward(prompt: str, response: str) -> float:
     """Give the true reward of a response of `make_text_preferences`.
 
     Sentences that name the prompt's topic count +1 each, sentences with a kind word
@@ -121,8 +122,13 @@ def text_reward(prompt, response):
 
 
 def make_text_preferences(
-    n_prompts=100, n_responses=16, n_pairs=3000, *, beta=3.0, random_state=None
-):
+    n_prompts: int = 100,
+    n_responses: int = 16,
+    n_pairs: int = 3000,
+    *,
+    beta: float = 3.0,
+    random_state: RandomState = None,
+) -> Bunch:
     """Generate preference pairs over texts, of which the true reward is known.
 
     A prompt asks a question about a topic. A response is one to eight sentences,

@@ -5,9 +5,15 @@ import numpy as np
 from skreward.data.targets import check_numbers, check_preferences
 from skreward.objectives import OBJECTIVES
 from skreward.utils.compat import check_sample_weight
+from skreward.utils.typing import ArrayLike, Link
 
 
-def order_consistency_score(y_true, y_pred, *, sample_weight=None):
+def order_consistency_score(
+    y_true: ArrayLike | None,
+    y_pred: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = None,
+) -> float:
     r"""Share of pairs whose margin has the sign of the preference.
 
     .. math:: \frac{\sum_k w_k\,[y_k 1(m_k > 0) + (1 - y_k) 1(m_k < 0)
@@ -60,7 +66,13 @@ def pair_agreement(y_true, y_pred):
     return _agreement(target, margin)
 
 
-def preference_log_loss(y_true, y_pred, *, link="logistic", sample_weight=None):
+def preference_log_loss(
+    y_true: ArrayLike | None,
+    y_pred: ArrayLike,
+    *,
+    link: Link = "logistic",
+    sample_weight: ArrayLike | None = None,
+) -> float:
     r"""Mean negative log-likelihood of the preferences under the margins.
 
     .. math:: \frac{\sum_k w_k\,[-y_k \log F(m_k) - (1 - y_k) \log F(-m_k)]}
@@ -102,7 +114,13 @@ def preference_log_loss(y_true, y_pred, *, link="logistic", sample_weight=None):
     return float(np.average(OBJECTIVES[link].value(margin, target), weights=weight))
 
 
-def expected_calibration_error(y_true, y_proba, *, n_bins=10, sample_weight=None):
+def expected_calibration_error(
+    y_true: ArrayLike | None,
+    y_proba: ArrayLike,
+    *,
+    n_bins: int = 10,
+    sample_weight: ArrayLike | None = None,
+) -> float:
     r"""Expected calibration error of preference probabilities.
 
     .. math:: \sum_b \frac{W_b}{W}\,|\bar y_b - \bar p_b|

@@ -1,11 +1,17 @@
 """Scores of item rewards within prompts: rank correlation and exact best-of-N."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
 import numpy as np
 from scipy.stats import kendalltau
 from sklearn.utils import Bunch
 from sklearn.utils.metadata_routing import MetadataRequest
 
 from skreward.utils.checks import check_count, check_prompts, check_rewards
+from skreward.utils.typing import ArrayLike
 
 __all__ = [
     "best_of_n_curve",
@@ -17,8 +23,13 @@ __all__ = [
 
 
 def prompt_rank_correlation(
-    y_true, y_pred, groups, *, method="spearman", return_details=False
-):
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    groups: ArrayLike,
+    *,
+    method: Literal["spearman", "kendall"] = "spearman",
+    return_details: bool = False,
+) -> float | Bunch:
     """Rank correlation of predicted and true rewards, averaged over prompts.
 
     A prompt's correlation is undefined where its predictions, or its true
@@ -84,7 +95,9 @@ def prompt_rank_correlation(
     )
 
 
-def best_of_n_score(y_true, y_pred, groups, *, n):
+def best_of_n_score(
+    y_true: ArrayLike, y_pred: ArrayLike, groups: ArrayLike, *, n: int
+) -> float:
     """Compute the expected true reward of the best of n by prediction.
 
     ``n`` of a prompt's N responses are drawn without replacement and the one of
@@ -131,7 +144,13 @@ def best_of_n_score(y_true, y_pred, groups, *, n):
     return float(_best_of_n(y_true, y_pred, prompt, [n])[0].mean())
 
 
-def best_of_n_curve(y_true, y_pred, groups, *, n_values=None):
+def best_of_n_curve(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    groups: ArrayLike,
+    *,
+    n_values: Iterable[int] | None = None,
+) -> Bunch:
     """Best-of-N for several N at once, with its upper limit and its error.
 
     See `best_of_n_score` for what one point is.
@@ -249,7 +268,7 @@ class PromptScorer:
         return self.name
 
 
-def make_best_of_n_scorer(n):
+def make_best_of_n_scorer(n: int) -> PromptScorer:
     """Make a scorer of items out of `best_of_n_score`.
 
     Parameters

@@ -1,9 +1,12 @@
 """Order consistency over designs of annotation."""
 
+from typing import Any, Self
+
 import numpy as np
 
 from skreward.annotation.curve import annotation_curve
 from skreward.plotting.axes import _axes, _require_matplotlib
+from skreward.utils.typing import ArrayLike, Items
 
 X_LABELS = {
     "beta": "Annotation reliability beta",
@@ -54,19 +57,19 @@ class AnnotationDesignDisplay:
     def __init__(
         self,
         *,
-        param_name,
-        param_range,
-        scores,
-        score_name="Order consistency",
-        estimator_name=None,
-    ):
+        param_name: str,
+        param_range: ArrayLike,
+        scores: ArrayLike,
+        score_name: str = "Order consistency",
+        estimator_name: str | None = None,
+    ) -> None:
         self.param_name = param_name
         self.param_range = param_range
         self.scores = scores
         self.score_name = score_name
         self.estimator_name = estimator_name
 
-    def plot(self, ax=None, *, name=None, **kwargs):
+    def plot(self, ax: Any = None, *, name: str | None = None, **kwargs: Any) -> Self:
         """Draw the mean and the spread of the scores.
 
         Parameters
@@ -124,7 +127,17 @@ class AnnotationDesignDisplay:
         return self
 
     @classmethod
-    def from_estimator(cls, estimator, X, y, groups, *, name=None, ax=None, **params):
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Items,
+        y: ArrayLike,
+        groups: ArrayLike,
+        *,
+        name: str | None = None,
+        ax: Any = None,
+        **params: Any,
+    ) -> Self:
         """Fit and score a reward model over simulated annotations, and draw it.
 
         Parameters

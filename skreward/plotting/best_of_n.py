@@ -1,7 +1,13 @@
 """Curves of best-of-N."""
 
+from collections.abc import Iterable
+from typing import Any, Literal, Self
+
+from sklearn.utils import Bunch
+
 from skreward.metrics.prompts import best_of_n_curve
 from skreward.plotting.axes import _axes
+from skreward.utils.typing import ArrayLike, Items
 
 
 class BestOfNDisplay:
@@ -39,11 +45,19 @@ class BestOfNDisplay:
     'noisy'
     """
 
-    def __init__(self, curve, *, estimator_name=None):
+    def __init__(self, curve: Bunch, *, estimator_name: str | None = None) -> None:
         self.curve = curve
         self.estimator_name = estimator_name
 
-    def plot(self, ax=None, *, name=None, x="n", plot_oracle=True, **kwargs):
+    def plot(
+        self,
+        ax: Any = None,
+        *,
+        name: str | None = None,
+        x: Literal["n", "kl"] = "n",
+        plot_oracle: bool = True,
+        **kwargs: Any,
+    ) -> Self:
         """Draw the improvement over a random response.
 
         Parameters
@@ -99,8 +113,17 @@ class BestOfNDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator, X, y, groups, *, n_values=None, name=None, ax=None, **kwargs
-    ):
+        cls,
+        estimator: Any,
+        X: Items,
+        y: ArrayLike,
+        groups: ArrayLike,
+        *,
+        n_values: Iterable[int] | None = None,
+        name: str | None = None,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> Self:
         """Predict the rewards of items, and draw their best-of-N curve.
 
         Parameters
@@ -134,8 +157,16 @@ class BestOfNDisplay:
 
     @classmethod
     def from_predictions(
-        cls, y_true, y_pred, groups, *, n_values=None, name=None, ax=None, **kwargs
-    ):
+        cls,
+        y_true: ArrayLike,
+        y_pred: ArrayLike,
+        groups: ArrayLike,
+        *,
+        n_values: Iterable[int] | None = None,
+        name: str | None = None,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw the best-of-N curve of predicted rewards.
 
         Parameters

@@ -1,5 +1,7 @@
 """Calibration of preference probabilities."""
 
+from typing import Any, Literal, Self
+
 import numpy as np
 from sklearn.calibration import CalibrationDisplay as _ClassifierCalibrationDisplay
 from sklearn.pipeline import Pipeline
@@ -7,6 +9,7 @@ from sklearn.pipeline import Pipeline
 from skreward.data.targets import check_preferences
 from skreward.plotting.axes import _require_matplotlib
 from skreward.utils.checks import check_count
+from skreward.utils.typing import ArrayLike
 
 
 class CalibrationDisplay(_ClassifierCalibrationDisplay):
@@ -42,7 +45,15 @@ class CalibrationDisplay(_ClassifierCalibrationDisplay):
     """
 
     @classmethod
-    def from_estimator(cls, estimator, X, y=None, *, name=None, **kwargs):
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        y: ArrayLike | None = None,
+        *,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw the calibration of a fitted Bradley-Terry model on pairs.
 
         Parameters
@@ -78,16 +89,16 @@ class CalibrationDisplay(_ClassifierCalibrationDisplay):
     @classmethod
     def from_predictions(
         cls,
-        y_true,
-        y_prob,
+        y_true: ArrayLike | None,
+        y_prob: ArrayLike,
         *,
-        n_bins=10,
-        strategy="uniform",
-        name=None,
-        ax=None,
-        ref_line=True,
-        **kwargs,
-    ):
+        n_bins: int = 10,
+        strategy: Literal["uniform", "quantile"] = "uniform",
+        name: str | None = None,
+        ax: Any = None,
+        ref_line: bool = True,
+        **kwargs: Any,
+    ) -> Self:
         """Draw the calibration of preference probabilities.
 
         Parameters
@@ -140,7 +151,14 @@ class CalibrationDisplay(_ClassifierCalibrationDisplay):
         )
         return display.plot(ax=ax, ref_line=ref_line, **kwargs)
 
-    def plot(self, *, ax=None, name=None, ref_line=True, **kwargs):
+    def plot(
+        self,
+        *,
+        ax: Any = None,
+        name: str | None = None,
+        ref_line: bool = True,
+        **kwargs: Any,
+    ) -> Self:
         """Draw the curve.
 
         Parameters

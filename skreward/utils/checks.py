@@ -2,11 +2,16 @@
 
 import re
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 
+from skreward.utils.typing import Array, ArrayLike
 
-def check_rewards(rewards, *, n_items=None, name="rewards"):
+
+def check_rewards(
+    rewards: ArrayLike, *, n_items: int | None = None, name: str = "rewards"
+) -> Array:
     """Give rewards as a finite float64 array of shape (n_items,), or raise."""
     rewards = np.asarray(rewards)
     if rewards.ndim != 1 or (n_items is not None and len(rewards) != n_items):
@@ -23,7 +28,7 @@ def check_rewards(rewards, *, n_items=None, name="rewards"):
     return rewards
 
 
-def check_index(index, n_items):
+def check_index(index: ArrayLike, n_items: int) -> Array:
     """Give pair indices as an integer array of shape (n_pairs, 2), or raise."""
     index = np.asarray(index)
     if index.ndim != 2 or index.shape[1] != 2:
@@ -40,17 +45,27 @@ def check_index(index, n_items):
     return index
 
 
-def check_real(value, name, *, low, high=np.inf, include_low=True):
+def check_real(
+    value: Any,
+    name: str,
+    *,
+    low: float,
+    high: float = np.inf,
+    include_low: bool = True,
+) -> float:
     """Give a real number in [low, high] (or (low, high]) as a float, or raise."""
     if not isinstance(value, Real) or isinstance(value, bool) or value != value:
         raise ValueError(f"{name} must be a number, got {value!r}.")
-    if value > high or value < low or (value == low and not include_low):
+    number = float(value)
+    if number > high or number < low or (number == low and not include_low):
         bracket = "[" if include_low else "("
         raise ValueError(f"{name} must lie in {bracket}{low}, {high}], got {value!r}.")
-    return float(value)
+    return number
 
 
-def check_prompts(prompt_ids, n_items=None, *, name="prompt_ids"):
+def check_prompts(
+    prompt_ids: ArrayLike, n_items: int | None = None, *, name: str = "prompt_ids"
+) -> tuple[Array, Array]:
     """Give the distinct prompts, and each item's prompt as a number from 0 on."""
     prompt_ids = np.asarray(prompt_ids)
     wanted = prompt_ids.size if n_items is None else n_items
@@ -65,7 +80,7 @@ def check_prompts(prompt_ids, n_items=None, *, name="prompt_ids"):
     return np.unique(prompt_ids, return_inverse=True)
 
 
-def refuse_missing(ids, name, per):
+def refuse_missing(ids: Array, name: str, per: str) -> None:
     """Raise where an id is None or NaN, which equals no other."""
     if ids.dtype.kind == "O":
         missing = np.array([value is None or value != value for value in ids], bool)
@@ -75,7 +90,7 @@ def refuse_missing(ids, name, per):
         raise ValueError(f"{name} has a missing value at {per} {missing.argmax()}.")
 
 
-def check_count(value, name):
+def check_count(value: Any, name: str) -> int:
     """Give a positive integer, or raise."""
     if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
         raise ValueError(f"{name} must be an integer of at least 1, got {value!r}.")
