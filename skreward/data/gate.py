@@ -114,14 +114,12 @@ def _from_ratings(estimator, X, y, sample_weight, reset, max_pairs, random_state
         raise ValueError(
             "y rates every item the same, which leaves no pair to learn from."
         )
-    return Comparisons(
-        items,
-        index,
-        np.ones(len(index)),
-        weight[index[:, 0]] * weight[index[:, 1]],
-        weight,
-        None,
-    )
+    first, second = weight[index.T]
+    product = first * second
+    if product.max() < np.finfo(np.float64).tiny:
+        product = first / first.max() * (second / second.max())
+    index, target, product = _drop_weightless(index, np.ones(len(index)), product)
+    return Comparisons(items, index, target, product, weight, None)
 
 
 def check_weight(sample_weight, n, per):

@@ -197,7 +197,7 @@ class BradleyTerryRegressor(LikelihoodReward):
         start = getattr(self, "coef_", None) if self.warm_start else None
         comparisons = self._check_data(X, y, sample_weight, rng, reset=start is None)
         problem = self._problem(comparisons)
-        self._set(self._solve(problem, self.alpha, start), comparisons)
+        self._set(self._solve(problem, self.alpha, coef_init=start), comparisons)
         return self
 
     def fit_path(
@@ -262,10 +262,9 @@ class BradleyTerryRegressor(LikelihoodReward):
         rng = check_random_state(self.random_state)
         comparisons = models[0]._check_data(X, y, sample_weight, rng, reset=True)
         problem = self._problem(comparisons)
-        coef = None
+        solution = None
         for k in np.argsort(-alphas, kind="stable"):
-            solution = self._solve(problem, models[k].alpha, coef)
-            coef = solution.coef
+            solution = self._solve(problem, models[k].alpha, previous=solution)
             models[k]._set(solution, comparisons)
             for name in ("n_features_in_", "feature_names_in_"):
                 if hasattr(models[0], name):
@@ -292,10 +291,8 @@ class BradleyTerryRegressor(LikelihoodReward):
 
         return DeviceItemMatrix(items, resolve(self.device))
 
-    def _solve(self, problem, alpha, coef_init):
-        return problem.solve(
-            alpha, max_iter=self.max_iter, tol=self.tol, coef_init=coef_init
-        )
+    def _solve(self, problem, alpha, **start):
+        return problem.solve(alpha, max_iter=self.max_iter, tol=self.tol, **start)
 
     def _set(self, solution, comparisons):
         if not solution.converged:

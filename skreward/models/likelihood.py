@@ -7,7 +7,7 @@ from skreward.data.comparisons import Comparisons
 from skreward.data.gate import check_comparisons, is_pairs
 from skreward.models.base import BaseRewardModel, mean_reward
 from skreward.objectives import OBJECTIVES
-from skreward.utils.arrays import too_large
+from skreward.utils.arrays import out_of_range
 
 
 class LikelihoodReward(BaseRewardModel):
@@ -59,4 +59,4 @@ class LikelihoodReward(BaseRewardModel):
         """Set ``offset_``, given the rewards of the items without it."""
         self.offset_ = mean_reward(reward, comparisons.item_weight)
         if not np.isfinite(self.offset_):
-            raise too_large(comparisons.items.dtype)
+            raise out_of_range(comparisons.items.dtype)

@@ -7,37 +7,30 @@ from skreward.utils.arrays import rows_as
 
 # A Cholesky factor of the curvature costs d^3 / 3; beyond, only its diagonal.
 MAX_FACTORED_FEATURES = 4096
-# In units this small a coefficient does not move.
-FROZEN = 1e100
 
 
 class Curvature:
     """Curvature of the mean loss, sum_k c_k z_k z_k', z_k the differences.
 
-    Estimated on a deterministic subset of at most ``max_pairs`` pairs, and shrunk
-    towards its diagonal as far as it is noise.
+    Parameters
+    ----------
+    z : {array, csr} of shape (n, n_features)
+        Differences of a sample of the pairs. Overwritten.
+    curvature : array of shape (n,)
+        Of the sample, so that it stands for all pairs.
+    unit : array of shape (n_features,)
+        Near the largest difference of each feature: in these units nothing over- or
+        underflows. Infinite where a feature has none, and its coefficient stays.
+    left_out : float
+        Share of the pairs that are not in the sample. What is noise then is shrunk
+        towards the diagonal.
     """
 
-    def __init__(self, items, index, curvature, max_pairs):
-        n_pairs, n_features = len(index), items.shape[1]
-        left_out = 1 - min(1, max_pairs / n_pairs)
-        if left_out:
-            kept = np.random.default_rng(0).choice(n_pairs, max_pairs, replace=False)
-            kept.sort()
-            curvature = curvature[kept] * (curvature.sum() / curvature[kept].sum())
-            index = index[kept]
-        z = items.differences(index)
-        largest = _largest(z)
-        still = np.flatnonzero(largest == 0)
-        largest[still] = 1.0
-        # The gradient of a constant feature is nothing but rounding: it stays where
-        # it is.
-        largest[still[items.is_constant(still)]] = FROZEN
-        # In units of each feature's largest difference nothing over- or underflows.
-        self._unit = largest
-        self._is_factored = n_features <= MAX_FACTORED_FEATURES
+    def __init__(self, z, curvature, unit, left_out=0.0):
+        self._unit = unit
+        self._is_factored = z.shape[1] <= MAX_FACTORED_FEATURES
         if self._is_factored:
-            scaled = _scale(z, np.sqrt(curvature), 1 / largest)
+            scaled = _scale(z, np.sqrt(curvature), unit)
             gram = scaled.T @ scaled
             self._gram = gram.toarray() if sp.issparse(gram) else gram
             self._diagonal = self._gram.diagonal().astype(np.float64)
@@ -45,7 +38,7 @@ class Curvature:
                 # The diagonal is kept beside, and put back where this is factored.
                 self._gram *= 1 - left_out * self._noise(scaled)
         else:
-            self._diagonal = _weighted_square_sum(z, curvature, largest)
+            self._diagonal = _weighted_square_sum(z, curvature, unit)
 
     def _noise(self, rows):
         r"""Estimate the share of noise in the correlations of few rows.
@@ -67,32 +60,31 @@ class Curvature:
 
     def preconditioner(self, alpha):
         """Factor the curvature plus alpha I, or scale by its diagonal."""
-        with np.errstate(over="ignore", divide="ignore"):
-            ridge = np.minimum(alpha / self._unit / self._unit, 1e200)
-        diagonal = self._diagonal + ridge
-        scale = np.sqrt(diagonal + _tiny(diagonal))
+        root = np.sqrt(self._diagonal + _tiny(self._diagonal))
+        has_any = np.isfinite(self._unit)
+        unit = np.where(has_any, self._unit, 1.0)
+        scale = np.hypot(unit * root, np.sqrt(alpha))
+        scale = np.maximum(scale, np.finfo(np.float64).tiny)
         if not self._is_factored:
-            return _Diagonal(self._unit * scale)
-        inverse = (1 / scale).astype(self._gram.dtype)
+            return _Diagonal(scale)
+        with np.errstate(over="ignore"):
+            inverse = 1 / np.hypot(root, np.sqrt(alpha) / unit)
+        inverse = (inverse * has_any).astype(self._gram.dtype)
         correlation = self._gram * inverse
         correlation *= inverse[:, np.newaxis]
-        return _Factor(correlation, self._unit * scale)
+        return _Factor(correlation, scale)
 
 
-def _largest(z):
-    """Find the largest size in every column, in float64."""
+def _scale(z, of_rows, unit):
+    """Multiply rows, and divide columns by their units, in z's own dtype."""
+    of_rows, unit = of_rows.astype(z.dtype), unit.astype(z.dtype)
     if sp.issparse(z):
-        return abs(z).max(axis=0).toarray().ravel().astype(np.float64)
-    return np.maximum(z.max(axis=0), -z.min(axis=0)).astype(np.float64)
-
-
-def _scale(z, of_rows, of_columns):
-    """Multiply rows and columns, in z's own dtype."""
-    of_rows, of_columns = of_rows.astype(z.dtype), of_columns.astype(z.dtype)
-    if sp.issparse(z):
-        return sp.diags_array(of_rows) @ z @ sp.diags_array(of_columns)
+        z = sp.diags_array(of_rows) @ z.tocsr()
+        z.data /= unit[z.indices]
+        return z
+    # Divided first: products of the two may underflow.
+    z /= unit
     z *= of_rows[:, np.newaxis]
-    z *= of_columns
     return z
 
 
@@ -155,15 +147,16 @@ def _inverse_factor(matrix, largest=64):
     return inverse
 
 
-def _weighted_square_sum(z, weight, largest, block=1024):
-    """sum_k weight_k (z_kj / largest_j)^2 for every feature j."""
+def _weighted_square_sum(z, weight, unit, block=1024):
+    """sum_k weight_k (z_kj / unit_j)^2 for every feature j."""
     total = np.zeros(z.shape[1])
     for start in range(0, z.shape[0], block):
-        rows = rows_as(z[start : start + block], np.float64) / largest
+        rows = rows_as(z[start : start + block], np.float64) / unit
         total += weight[start : start + block] @ np.square(rows)
     return total
 
 
-def _tiny(values):
-    """A floor for features that never differ, whose scale is free."""
-    return 1e-200 + 1e-12 * float(np.max(values, initial=0.0))
+def _tiny(diagonal):
+    """A floor for the curvature of features that do not differ in the sample."""
+    floor = float(np.finfo(np.float32).tiny)
+    return floor + 1e-12 * float(np.max(diagonal, initial=0.0))

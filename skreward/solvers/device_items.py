@@ -1,6 +1,9 @@
 """Products with the items, on a device."""
 
-from skreward.utils.arrays import compute_dtype
+import numpy as np
+
+from skreward.solvers.items import extent, largest
+from skreward.utils.arrays import compute_dtype, lifted
 from skreward.utils.device import copied, explained_memory_errors, torch_dtype
 from skreward.utils.optional import wanted_by
 
@@ -18,16 +21,18 @@ class DeviceItemMatrix:
         with explained_memory_errors(device, n_bytes):
             self._items = copied(items, device).to(torch_dtype(self.dtype))
 
-    def _send(self, vector):
-        return torch.from_numpy(vector).to(self._items)
-
     def rewards(self, coef):
-        """Items @ coef, shape (n_items,)."""
-        return (self._items @ self._send(coef)).cpu().numpy()
+        """Items @ coef, shape (n_items,), in float64."""
+        return self._times(self._items, coef)
 
     def gradient(self, item_gradient):
-        """Items.T @ item_gradient, shape (n_features,)."""
-        return (self._items.T @ self._send(item_gradient)).cpu().numpy()
+        """Items.T @ item_gradient, shape (n_features,), in float64."""
+        return self._times(self._items.T, item_gradient)
+
+    def _times(self, matrix, vector):
+        vector, exponent = lifted(vector)
+        product = matrix @ torch.from_numpy(vector).to(self._items)
+        return np.ldexp(product.cpu().numpy().astype(np.float64), exponent)
 
     def differences(self, index):
         """items[index[:, 0]] - items[index[:, 1]], on the host."""
@@ -35,7 +40,16 @@ class DeviceItemMatrix:
         difference = self._items[index[:, 0]] - self._items[index[:, 1]]
         return difference.cpu().numpy()
 
-    def is_constant(self, features):
-        """Whether each of some features is the same in every item."""
-        columns = self._items[:, torch.from_numpy(features).to(self._items.device)]
-        return (columns == columns[0]).all(dim=0).cpu().numpy()
+    def sizes(self, rows):
+        """Largest size of every feature in some rows, in float64."""
+        rows = torch.from_numpy(rows).to(self._items.device)
+        return largest(self._items[rows].cpu().numpy())
+
+    def extent(self, features, index):
+        """How far some features differ within a pair, and their sizes, at most."""
+
+        def columns(block):
+            block = torch.from_numpy(block).to(self._items.device)
+            return self._items[:, block].cpu().numpy()
+
+        return extent(columns, features, index)

@@ -4,10 +4,12 @@ import numpy as np
 import scipy.sparse as sp
 
 from skreward.utils import float16
-from skreward.utils.arrays import compute_dtype
+from skreward.utils.arrays import compute_dtype, lifted
 
 # float16 that takes no more than this in float32 is converted once.
 CONVERTED_BYTES = 1 << 28
+# Columns that are looked at side by side.
+COLUMNS_AT_ONCE = 64
 
 
 def item_rewards(items, coef):
@@ -32,14 +34,19 @@ class ItemMatrix:
         self._items = float16.to_float32(items) if is_half and is_small else items
 
     def rewards(self, coef):
-        """Items @ coef, shape (n_items,)."""
-        return item_rewards(self._items, coef)
+        """Items @ coef, shape (n_items,), in float64."""
+        coef, exponent = lifted(coef)
+        rewards = item_rewards(self._items, coef).astype(np.float64)
+        return np.ldexp(rewards, exponent)
 
     def gradient(self, item_gradient):
-        """Items.T @ item_gradient, shape (n_features,)."""
+        """Items.T @ item_gradient, shape (n_features,), in float64."""
+        item_gradient, exponent = lifted(item_gradient)
         if self._items.dtype == np.float16:
-            return float16.gradient(self._items, item_gradient)
-        return self._items.T @ item_gradient.astype(self.dtype)
+            gradient = float16.gradient(self._items, item_gradient)
+        else:
+            gradient = self._items.T @ item_gradient.astype(self.dtype)
+        return np.ldexp(gradient.astype(np.float64), exponent)
 
     def differences(self, index):
         """items[index[:, 0]] - items[index[:, 1]], dense or sparse as the items."""
@@ -48,8 +55,39 @@ class ItemMatrix:
             first, second = float16.to_float32(first), float16.to_float32(second)
         return first - second
 
-    def is_constant(self, features):
-        """Whether each of some features is the same in every item."""
+    def sizes(self, rows):
+        """Largest size of every feature in some rows, in float64."""
+        return largest(self._items[rows])
+
+    def extent(self, features, index):
+        """How far some features differ within a pair, and their sizes, at most.
+
+        Of sparse items, how far they differ within all pairs together.
+        """
         if sp.issparse(self._items):
-            return np.zeros(len(features), dtype=bool)
-        return (self._items[:, features] == self._items[0, features]).all(axis=0)
+            occurring = self._items[np.unique(index)]
+            high, low = (
+                m.toarray().ravel() for m in (occurring.max(0), occurring.min(0))
+            )
+            size = np.maximum(high, -low)
+            return tuple(a[features].astype(np.float64) for a in (high - low, size))
+        return extent(lambda block: self._items[:, block], features, index)
+
+
+def extent(columns, features, index):
+    """Find the extents of some features of dense items, a few side by side."""
+    apart, size = np.empty((2, len(features)))
+    for start in range(0, len(features), COLUMNS_AT_ONCE):
+        block = slice(start, start + COLUMNS_AT_ONCE)
+        values = columns(features[block]).astype(np.float64)
+        first, second = values[index[:, 0]], values[index[:, 1]]
+        apart[block] = largest(first - second)
+        size[block] = np.maximum(largest(first), largest(second))
+    return apart, size
+
+
+def largest(values):
+    """Find the largest size in every column, in float64."""
+    if sp.issparse(values):
+        return abs(values).max(axis=0).toarray().ravel().astype(np.float64)
+    return np.maximum(values.max(axis=0), -values.min(axis=0)).astype(np.float64)

@@ -7,7 +7,7 @@ next of a family of problems starts with the curvature of the last.
 
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -17,6 +17,22 @@ MAX_HALVINGS = 30
 MAX_IDLE = 10
 # Share of the decrease that the slope promises, and of the slope that may be left.
 SUFFICIENT, LEFT = 1e-4, 0.8
+
+
+class Point(Protocol):
+    """Where a function was evaluated, with its value and gradient there.
+
+    Whatever else a caller found on the way stays with it.
+    """
+
+    @property
+    def position(self) -> np.ndarray: ...
+
+    @property
+    def value(self) -> float: ...
+
+    @property
+    def gradient(self) -> np.ndarray: ...
 
 
 class Step(NamedTuple):
@@ -34,8 +50,7 @@ class Minimum(NamedTuple):
     rounding decides. ``steps`` is the memory at the end.
     """
 
-    point: np.ndarray
-    value: float
+    point: Point
     size: float
     n_iter: int
     is_small: bool
@@ -44,15 +59,15 @@ class Minimum(NamedTuple):
 
 
 def minimise(
-    value_gradient: Callable, start, scaling, *, size, max_iter, noise, steps=()
+    evaluate: Callable, start: Point, scaling, *, size, max_iter, noise, steps=()
 ) -> Minimum:
     """Walk down until the norm of the preconditioned gradient is at most ``size``.
 
     Parameters
     ----------
-    value_gradient : callable
-        Gives the function and its gradient.
-    start : array
+    evaluate : callable
+        Gives the `Point` at a position.
+    start : Point
     scaling : object
         Its ``gradient`` and then its ``coef`` multiply by the inverse of a guess of
         the curvature, as halves of a square root; the norm is that of the first half.
@@ -70,17 +85,16 @@ def minimise(
     """
     memory = deque(steps, MEMORY)
     point = start
-    value, gradient = value_gradient(point)
     n_iter, n_idle, least = 0, 0, np.inf
     while True:
-        norm = float(np.linalg.norm(scaling.gradient(gradient)))
+        norm = float(np.linalg.norm(scaling.gradient(point.gradient)))
         if norm < least:
             least, n_idle = norm, 0
         is_stuck = n_idle == MAX_IDLE
         if norm <= size or n_iter == max_iter or is_stuck:
             break
-        direction = -_precondition(gradient, memory, scaling)
-        found = _search(value_gradient, point, value, direction, gradient, noise)
+        direction = -_precondition(point.gradient, memory, scaling)
+        found = _search(evaluate, point, direction, noise)
         if found is None and memory:
             # The memory misleads, or is worn out: go on without.
             memory.clear()
@@ -89,14 +103,13 @@ def minimise(
             is_stuck = True
             break
         n_iter += 1
-        has_fallen = found[1] < value - noise * abs(value)
+        has_fallen = found.value < point.value - noise * abs(point.value)
         n_idle = 0 if has_fallen else n_idle + 1
-        step = Step(found[0] - point, found[2] - gradient)
+        step = Step(found.position - point.position, found.gradient - point.gradient)
         if step.move @ step.change > 0:
             memory.append(step)
-        point, value, gradient = found
-    steps = list(memory)
-    return Minimum(point, float(value), norm, n_iter, norm <= size, is_stuck, steps)
+        point = found
+    return Minimum(point, norm, n_iter, norm <= size, is_stuck, list(memory))
 
 
 def _precondition(gradient, memory, scaling):
@@ -112,24 +125,24 @@ def _precondition(gradient, memory, scaling):
     return vector
 
 
-def _search(value_gradient, point, value, direction, gradient, noise):
+def _search(evaluate, point, direction, noise):
     """Find a length at which the function has fallen enough, from 1 down.
 
-    Gives the point, its value and its gradient, or None. Where the fall is lost in
-    rounding a slope that has become flatter will do (Hager and Zhang, "A New Conjugate
-    Gradient Method with Guaranteed Descent and an Efficient Line Search", 2005).
+    Gives the point there, or None. Where the fall is lost in rounding a slope that has
+    become flatter will do (Hager and Zhang, "A New Conjugate Gradient Method with
+    Guaranteed Descent and an Efficient Line Search", 2005).
     """
-    length, slope = 1.0, gradient @ direction
+    length, slope = 1.0, point.gradient @ direction
     if slope >= 0:
         return None
     for _ in range(MAX_HALVINGS):
-        candidate = point + length * direction
-        next_value, next_gradient = value_gradient(candidate)
+        candidate = evaluate(point.position + length * direction)
+        value, next_value = point.value, candidate.value
         if next_value <= value + SUFFICIENT * length * slope:
-            return candidate, next_value, next_gradient
+            return candidate
         is_level = next_value <= value + noise * abs(value)
-        if is_level and abs(next_gradient @ direction) <= -LEFT * slope:
-            return candidate, next_value, next_gradient
+        if is_level and abs(candidate.gradient @ direction) <= -LEFT * slope:
+            return candidate
         # The minimum of the parabola through both values, within reason.
         excess = next_value - value - length * slope
         best = -slope * length**2 / (2 * excess) if np.isfinite(excess) else 0.0

@@ -8,52 +8,85 @@ Conventions: with weights scaled to sum to 1,
 Rewards are computed once an item and gathered; gradients are scattered back to the
 items and multiplied once: two passes over the items an iteration, whatever the
 number of pairs. Differences of items are formed only for the preconditioner.
+
+A feature whose differences are rounding (`skreward.utils.arrays.least_spread`) has
+the coefficient 0, and its products are left out of every gradient.
 """
 
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from skreward.solvers.curvature import Curvature
-from skreward.solvers.lbfgs import Step, minimise
-from skreward.utils.arrays import too_large
+from skreward.solvers.items import largest
+from skreward.solvers.lbfgs import Minimum, Step, minimise
+from skreward.utils.arrays import ROUNDING_STEPS, least_spread, out_of_range
 
 # Pairs a feature that the curvature is estimated on: their noise costs iterations, not
 # accuracy.
 CURVATURE_PAIRS_PER_FEATURE = 2
 MIN_CURVATURE_PAIRS = 4096
+# Pairs whose items show how large the features are.
+SIZED_PAIRS = 64
 # Up to here Newton steps on all pairs cost next to nothing.
 POLISHED_PAIRS = 8192
 # Share of the first gradient at which polishing ends.
 POLISHED = 1e-9
+DOUBLE = float(np.finfo(np.float64).eps)
+# No smaller share of the first gradient is asked for: rounding decides there.
+LEAST_TOL = np.sqrt(DOUBLE)
 
 
-class LinearSolution(NamedTuple):
-    """What a linear solver returns."""
+@dataclass(frozen=True)
+class Point:
+    """Where F was evaluated; all but ``alpha`` is of the loss without its penalty."""
 
-    coef: np.ndarray
-    loss: float
-    n_iter: int
-    converged: bool
-    reduction: float
-    """Norm of the preconditioned gradient, relative to the one at zero."""
-    rewards: np.ndarray
-    """Of the items, in float64."""
-
-
-class _Point(NamedTuple):
-    """The loss without its penalty, and what it was computed from."""
-
-    coef: np.ndarray
+    position: np.ndarray
     rewards: np.ndarray
     margin: np.ndarray
     loss: float
-    gradient: np.ndarray
+    slope: np.ndarray
+    alpha: float = 0.0
 
-    def penalised(self, alpha):
-        """Give F and its gradient."""
-        value = self.loss + alpha / 2 * self.coef @ self.coef
-        return value, self.gradient + alpha * self.coef
+    @property
+    def value(self):
+        """F."""
+        return self.loss + self.alpha / 2 * float(self.position @ self.position)
+
+    @property
+    def gradient(self):
+        """Of F."""
+        return self.slope + self.alpha * self.position
+
+
+class LinearSolution(NamedTuple):
+    """What a linear solver returns.
+
+    ``reduction`` is the norm of the preconditioned gradient, relative to the one at
+    zero; ``steps`` is the curvature found on the way, without the penalty's part.
+    """
+
+    point: Point
+    n_iter: int
+    converged: bool
+    reduction: float
+    steps: list
+
+    @property
+    def coef(self):
+        """Weights, shape (n_features,), in float64."""
+        return self.point.position
+
+    @property
+    def loss(self):
+        """F at the end."""
+        return self.point.value
+
+    @property
+    def rewards(self):
+        """Of the items, in float64."""
+        return self.point.rewards
 
 
 class LinearProblem:
@@ -71,18 +104,19 @@ class LinearProblem:
         self._index, self._target = comparisons.index, comparisons.target
         self._first, self._second = np.ascontiguousarray(comparisons.index.T)
         self._weight = comparisons.weight / comparisons.weight.sum()
-        self._precision = np.finfo(items.dtype).eps
-        self._last = None
-        origin = self._at(np.zeros(items.shape[1]))
-        self._first_gradient = origin.gradient
-        n_looked_at = CURVATURE_PAIRS_PER_FEATURE * items.shape[1]
-        self._curvature = self._curvature_at(
-            origin, max(MIN_CURVATURE_PAIRS, n_looked_at)
+        self._precision = float(np.finfo(items.dtype).eps)
+        n_pairs = max(
+            MIN_CURVATURE_PAIRS, CURVATURE_PAIRS_PER_FEATURE * items.shape[1]
         )
-        # Of the solutions so far, without the penalty's part.
-        self._steps: list[Step] = []
+        sample = self._sample(n_pairs)
+        z = items.differences(self._index[sample])
+        self._unit, size = self._measure(z)
+        self._dead = np.flatnonzero(np.isinf(self._unit))
+        self._origin = self._at(np.zeros(items.shape[1]))
+        self._is_flat = self._find_flat(size)
+        self._curvature = self._curvature_at(self._origin, sample, z)
 
-    def solve(self, alpha, *, max_iter, tol, coef_init=None):
+    def solve(self, alpha, *, max_iter, tol, coef_init=None, previous=None):
         """Minimise F by L-BFGS, preconditioned by the curvature at w = 0.
 
         Parameters
@@ -94,88 +128,166 @@ class LinearProblem:
             at w = 0: a measure that no scale of features or weights changes.
         coef_init : array of shape (n_features,), default=None
             Start; zero by default.
+        previous : LinearSolution, default=None
+            Of this problem with another alpha: start where it ended, with the
+            curvature that it found.
 
         Returns
         -------
         solution : LinearSolution
         """
-        start = np.zeros(self._items.shape[1]) if coef_init is None else coef_init
+        start, steps = self._origin, []
+        if previous is not None:
+            start, steps = previous.point, previous.steps
+        elif coef_init is not None and not self._is_flat:
+            start = self._at(coef_init.astype(np.float64))
         scaling = self._curvature.preconditioner(alpha)
-        reference = float(np.linalg.norm(scaling.gradient(self._first_gradient)))
-        if not np.isfinite(reference):
-            raise too_large(self._items.dtype)
+        reference = float(np.linalg.norm(scaling.gradient(self._origin.slope)))
+        if not (self._is_flat or 0 < reference < np.inf):
+            raise out_of_range(self._items.dtype)
 
         found = minimise(
-            lambda coef: self._at(coef).penalised(alpha),
-            start.astype(np.float64),
+            lambda position: self._at(position, alpha),
+            replace(start, alpha=alpha),
             scaling,
-            # No gain is seen in the loss, which is log 2 at first, from a smaller one.
-            size=max(tol * reference, np.sqrt(np.finfo(np.float64).eps)),
+            size=np.inf if self._is_flat else max(tol, LEAST_TOL) * reference,
             max_iter=max_iter,
             # The rounding of float32 rewards averages out over pairs in the loss.
-            noise=max(4 * np.finfo(np.float64).eps, 1e-3 * self._precision),
-            steps=[Step(move, change + alpha * move) for move, change in self._steps],
+            noise=max(4 * DOUBLE, 1e-3 * self._precision),
+            steps=[Step(move, change + alpha * move) for move, change in steps],
         )
-        self._steps = [
-            Step(move, change - alpha * move) for move, change in found.steps
-        ]
         reduction = found.size / reference if reference else 0.0
-        # Where half the squared gradient, what a Newton step would gain, is lost in
-        # the rounding of the loss, or the gradient in that of the products, being
-        # stuck is the floor and no failure.
-        is_at_floor = found.is_stuck and (
-            reduction <= max(tol, np.sqrt(self._precision))
-            or found.size**2 / 2 <= self._precision * found.value
-        )
-        converged = found.is_small or is_at_floor
-        here = self._at(found.point)
-        if converged and len(self._index) <= POLISHED_PAIRS:
-            here = self._polish(here, alpha, reference)
-        # Where one run ends the next of a path begins.
-        self._last = here
-        value, _ = here.penalised(alpha)
-        return LinearSolution(
-            here.coef, float(value), found.n_iter, converged, reduction, here.rewards
-        )
+        converged = has_converged(found, reduction, tol=tol, precision=self._precision)
+        here = found.point
+        if self._is_flat:
+            # Zero is the minimum, whatever the rounding of its gradient points at.
+            here, converged = replace(self._origin, alpha=alpha), True
+        elif converged and len(self._index) <= POLISHED_PAIRS:
+            here = self._polish(here, reference)
+        self._check_range(here)
+        steps = [Step(move, change - alpha * move) for move, change in found.steps]
+        return LinearSolution(here, found.n_iter, converged, reduction, steps)
 
-    def _at(self, coef):
-        """Evaluate the loss, unless that was done last."""
-        if self._last is None or not np.array_equal(coef, self._last.coef):
-            rewards = self._items.rewards(coef).astype(np.float64)
-            margin = rewards[self._first] - rewards[self._second]
-            value, slope = self._objective.value_gradient(margin, self._target)
-            loss, gradient = self._weight @ value, self._back(slope)
-            self._last = _Point(coef, rewards, margin, loss, gradient)
-        return self._last
+    def _sample(self, max_pairs):
+        """Choose pairs, the same at every call; all where there are no more."""
+        n_pairs = len(self._index)
+        if n_pairs <= max_pairs:
+            return np.arange(n_pairs)
+        chosen = np.random.default_rng(0).choice(n_pairs, max_pairs, replace=False)
+        return np.sort(chosen)
+
+    def _measure(self, z):
+        """Find each feature's largest difference, infinite if rounding, and its size.
+
+        What seems to be rounding in a sample is looked for in all pairs.
+        """
+        apart = largest(z)
+        if not np.isfinite(apart).all():
+            raise out_of_range(self._items.dtype)
+        size = self._items.sizes(self._index[:SIZED_PAIRS].ravel())
+        least = least_spread(apart, size, self._items.dtype)
+        doubtful = np.flatnonzero(apart <= least)
+        if len(doubtful):
+            apart[doubtful], size[doubtful] = self._items.extent(doubtful, self._index)
+            apart[apart <= least_spread(apart, size, self._items.dtype)] = np.inf
+        return apart, size
+
+    def _at(self, position, alpha=0.0):
+        """Evaluate F."""
+        position[self._dead] = 0.0
+        rewards = self._items.rewards(position)
+        margin = rewards[self._first] - rewards[self._second]
+        value, slope = self._objective.value_gradient(margin, self._target)
+        slope = self._items.gradient(self._back(slope))
+        slope[self._dead] = 0.0
+        loss = float(self._weight @ value)
+        return Point(position, rewards, margin, loss, slope, alpha)
 
     def _back(self, slope):
-        """Take slopes of the pairs' losses back to the coefficients."""
+        """Take slopes of the pairs' losses back to the items."""
         n_items = self._items.shape[0]
         slope = self._weight * slope
         item_gradient = np.bincount(self._first, slope, n_items)
         item_gradient -= np.bincount(self._second, slope, n_items)
-        return self._items.gradient(item_gradient).astype(np.float64)
+        return item_gradient
 
-    def _curvature_at(self, point, max_pairs):
-        hessian = self._objective.hessian(point.margin, self._target)
-        of_pairs = self._weight * hessian
-        return Curvature(self._items, self._index, of_pairs, max_pairs)
+    def _find_flat(self, size):
+        """Whether the gradient at zero is nothing but rounding, as of a coin's labels.
 
-    def _polish(self, here, alpha, reference, max_steps=5):
+        ``size`` is that of the features. A sum of products errs by the root of the sum
+        of their squares, in steps of rounding.
+        """
+        _, slope = self._objective.value_gradient(self._origin.margin, self._target)
+        of_products = self._precision * np.linalg.norm(self._back(slope))
+        of_sums = DOUBLE * np.linalg.norm(self._weight * slope)
+        rounding = ROUNDING_STEPS * (of_products + of_sums) * size
+        return bool((np.abs(self._origin.slope) <= rounding).all())
+
+    def _curvature_at(self, point, sample, z):
+        """Estimate the curvature on a sample of pairs, given their differences."""
+        curvature = self._weight * self._objective.hessian(point.margin, self._target)
+        of_sample = curvature[sample]
+        # None may be left of the weights that hide in a sample.
+        total = of_sample.sum()
+        of_sample = of_sample / total if total > 0 else np.full(len(sample), 1.0)
+        of_sample *= curvature.sum()
+        left_out = 1 - len(sample) / len(self._index)
+        return Curvature(z, of_sample, self._unit, left_out)
+
+    def _polish(self, here, reference, max_steps=5):
         """Take Newton steps while they at least halve the gradient.
 
         L-BFGS compares values of the loss, which resolve the optimum to the root of
         their rounding; a gradient resolves it to the rounding.
         """
         floor = max(POLISHED, 10 * self._precision) * reference
+        every = self._sample(POLISHED_PAIRS)
         for _ in range(max_steps):
-            scaling = self._curvature_at(here, POLISHED_PAIRS).preconditioner(alpha)
-            scaled = scaling.gradient(here.penalised(alpha)[1])
-            there = self._at(here.coef - scaling.coef(scaled))
-            size = np.linalg.norm(scaling.gradient(there.penalised(alpha)[1]))
+            z = self._items.differences(self._index)
+            scaling = self._curvature_at(here, every, z).preconditioner(here.alpha)
+            scaled = scaling.gradient(here.gradient)
+            there = self._at(here.position - scaling.coef(scaled), here.alpha)
+            size = np.linalg.norm(scaling.gradient(there.gradient))
             if not size < np.linalg.norm(scaled) / 2:
                 break
             here = there
             if size <= floor:
                 break
         return here
+
+    def _check_range(self, point):
+        """Refuse coefficients or rewards that the items' dtype cannot hold."""
+        for values in (point.position, point.rewards):
+            with np.errstate(over="ignore", under="ignore"):
+                held = values.astype(self._items.dtype)
+            if not np.isfinite(held).all() or (values.any() and not held.any()):
+                raise out_of_range(self._items.dtype)
+
+
+def has_converged(found: Minimum, reduction, *, tol, precision):
+    """Whether a run that began with a gradient that is no rounding ended at a minimum.
+
+    Parameters
+    ----------
+    found : Minimum
+    reduction : float
+        Norm of the gradient at the end, relative to the one at zero.
+    tol : float
+        What the reduction should be.
+    precision : float
+        Relative rounding of the items' products.
+
+    Returns
+    -------
+    converged : bool
+        Where the gradient is small; or where nothing is better nearby, and either the
+        gradient is lost in the rounding of the products, or half its square, what a
+        Newton step would gain, in that of the loss. Never at zero, which has the
+        gradient that it began with.
+    """
+    if not found.point.position.any():
+        return False
+    is_lost = reduction <= max(tol, np.sqrt(precision))
+    gain = found.size**2 / 2
+    is_lost = is_lost or gain <= precision * found.point.value
+    return found.is_small or (found.is_stuck and is_lost)

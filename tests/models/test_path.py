@@ -123,8 +123,11 @@ def test_noise_of_the_curvature_is_that_of_ledoit_and_wolf(decay, store):
     index = np.column_stack([np.arange(0, 300, 2), np.arange(1, 300, 2)])
     z = np.delete(items[index[:, 0]] - items[index[:, 1]], 7, axis=1)
     z /= np.sqrt((z**2).mean(axis=0))
-    curvature = Curvature(ItemMatrix(store(items)), index, np.full(150, 0.25), 150)
-    rows = store(0.5 * (items[index[:, 0]] - items[index[:, 1]]) / curvature._unit)
+    differences = ItemMatrix(store(items)).differences(index)
+    unit = abs(items[index[:, 0]] - items[index[:, 1]]).max(axis=0)
+    unit[7] = np.inf
+    rows = store(0.5 * differences / unit)
+    curvature = Curvature(differences, np.full(150, 0.25), unit)
     wanted = ledoit_wolf_shrinkage(z, assume_centered=True)
     assert 0.01 < wanted < 1
     assert_allclose(curvature._noise(rows), wanted, rtol=1e-9)

@@ -1,5 +1,7 @@
 """L-BFGS against SciPy's, and where it has to give up."""
 
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -42,9 +44,33 @@ def logistic():
     return value_gradient
 
 
-def run(function, scaling=Plain, n=12, **params):
+class Point(NamedTuple):
+    position: np.ndarray
+    value: float
+    gradient: np.ndarray
+
+
+def run(function, scaling=Plain, n=12, start=None, **params):
+    def evaluate(position):
+        return Point(position, *function(position))
+
     defaults = {"size": 1e-9, "max_iter": 500, "noise": 1e-15}
-    return minimise(function, np.zeros(n), scaling, **defaults | params)
+    start = evaluate(np.zeros(n) if start is None else start)
+    return minimise(evaluate, start, scaling, **defaults | params)
+
+
+def test_points_are_the_caller_s(logistic):
+    seen = []
+
+    def evaluate(position):
+        seen.append(Point(position, *logistic(position)))
+        return seen[-1]
+
+    start = evaluate(np.zeros(12))
+    found = minimise(evaluate, start, Plain, size=1e-9, max_iter=500, noise=1e-15)
+    assert any(found.point is point for point in seen)
+    positions = {point.position.tobytes() for point in seen}
+    assert len(positions) == len(seen), "a point was evaluated twice"
 
 
 def test_the_minimum_is_that_of_scipy(logistic):
@@ -52,18 +78,18 @@ def test_the_minimum_is_that_of_scipy(logistic):
     theirs = minimize(logistic, np.zeros(12), jac=True, tol=1e-12, method="BFGS")
     assert found.is_small
     assert not found.is_stuck
-    assert_allclose(found.point, theirs.x, rtol=1e-5, atol=1e-8)
-    assert_allclose(found.value, theirs.fun, rtol=1e-12)
+    assert_allclose(found.point.position, theirs.x, rtol=1e-5, atol=1e-8)
+    assert_allclose(found.point.value, theirs.fun, rtol=1e-12)
 
 
 def test_scaling_changes_the_way_and_not_the_end(logistic):
     plain, scaled = run(logistic), run(logistic, Diagonal(logistic.scale))
-    assert_allclose(scaled.point, plain.point, rtol=1e-5, atol=1e-7)
+    assert_allclose(scaled.point.position, plain.point.position, rtol=1e-5, atol=1e-7)
     assert scaled.n_iter < 0.8 * plain.n_iter
 
 
 def test_no_iteration_raises_the_function(logistic):
-    values = [run(logistic, max_iter=k).value for k in range(12)]
+    values = [run(logistic, max_iter=k).point.value for k in range(12)]
     assert (np.diff(values) < 0).all()
 
 
@@ -74,10 +100,12 @@ def test_the_memory_of_a_problem_helps_with_the_next(logistic):
     def next_problem(w):
         return logistic(w, alpha=2e-3)
 
-    start = {"size": 1e-8, "max_iter": 500, "noise": 1e-15}
-    with_memory = minimise(next_problem, first.point, Plain, steps=steps, **start)
-    without = minimise(next_problem, first.point, Plain, **start)
-    assert_allclose(with_memory.point, without.point, rtol=1e-4, atol=1e-6)
+    start = {"size": 1e-8, "start": first.point.position}
+    with_memory = run(next_problem, steps=steps, **start)
+    without = run(next_problem, **start)
+    assert_allclose(
+        with_memory.point.position, without.point.position, rtol=1e-4, atol=1e-6
+    )
     assert with_memory.n_iter < without.n_iter
 
 
@@ -86,7 +114,7 @@ def test_a_memory_that_misleads_is_dropped(logistic):
     nonsense = [Step(rng.normal(size=12), rng.normal(size=12)) for _ in range(5)]
     found = run(logistic, steps=nonsense)
     assert found.is_small
-    assert_allclose(found.point, run(logistic).point, rtol=1e-4, atol=1e-6)
+    assert_allclose(found.point.position, run(logistic).point.position, rtol=1e-4, atol=1e-6)
 
 
 def test_max_iter(logistic):
@@ -109,7 +137,7 @@ def test_a_function_in_low_precision_is_followed_by_its_slopes(logistic):
 
     found = run(rounded, size=1e-6, noise=1e-7)
     assert found.is_small
-    assert_allclose(found.point, run(logistic).point, rtol=1e-3, atol=1e-4)
+    assert_allclose(found.point.position, run(logistic).point.position, rtol=1e-3, atol=1e-4)
 
 
 def test_steps_that_gain_nothing_end_it(logistic):
@@ -121,14 +149,14 @@ def test_steps_that_gain_nothing_end_it(logistic):
     assert found.is_stuck
     assert not found.is_small
     assert found.n_iter < 100
-    assert found.value <= logistic(run(logistic).point)[0] + 1e-3
+    assert found.point.value <= run(logistic).point.value + 1e-3
 
 
 def test_a_gradient_that_lies_leaves_it_stuck():
     found = run(lambda w: (float(w @ w), -2 * w - 1.0), n=3)
     assert found.is_stuck
     assert not found.is_small
-    assert_allclose(found.point, 0)
+    assert_allclose(found.point.position, 0)
 
 
 def test_a_step_into_the_infinite_is_taken_back():
@@ -138,4 +166,4 @@ def test_a_step_into_the_infinite_is_taken_back():
         value = value if np.isfinite(value) else np.inf
         return value, np.array([1 / (1 - w[0]) - 3])
 
-    assert_allclose(run(barrier, n=1).point, 2 / 3, rtol=1e-6)
+    assert_allclose(run(barrier, n=1).point.position, 2 / 3, rtol=1e-6)
