@@ -7,7 +7,7 @@ next of a family of problems starts with the curvature of the last.
 
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -26,13 +26,16 @@ class Point(Protocol):
     """
 
     @property
-    def position(self) -> np.ndarray: ...
+    def position(self) -> np.ndarray:
+        """Where."""
 
     @property
-    def value(self) -> float: ...
+    def value(self) -> float:
+        """Of the function."""
 
     @property
-    def gradient(self) -> np.ndarray: ...
+    def gradient(self) -> np.ndarray:
+        """Of the function."""
 
 
 class Step(NamedTuple):
@@ -50,7 +53,7 @@ class Minimum(NamedTuple):
     rounding decides. ``steps`` is the memory at the end.
     """
 
-    point: Point
+    point: Any
     size: float
     n_iter: int
     is_small: bool

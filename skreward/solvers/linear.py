@@ -105,9 +105,7 @@ class LinearProblem:
         self._first, self._second = np.ascontiguousarray(comparisons.index.T)
         self._weight = comparisons.weight / comparisons.weight.sum()
         self._precision = float(np.finfo(items.dtype).eps)
-        n_pairs = max(
-            MIN_CURVATURE_PAIRS, CURVATURE_PAIRS_PER_FEATURE * items.shape[1]
-        )
+        n_pairs = max(MIN_CURVATURE_PAIRS, CURVATURE_PAIRS_PER_FEATURE * items.shape[1])
         sample = self._sample(n_pairs)
         z = items.differences(self._index[sample])
         self._unit, size = self._measure(z)
@@ -264,7 +262,7 @@ class LinearProblem:
                 raise out_of_range(self._items.dtype)
 
 
-def has_converged(found: Minimum, reduction, *, tol, precision):
+def has_converged(found: Minimum, reduction, *, tol, precision) -> bool:
     """Whether a run that began with a gradient that is no rounding ended at a minimum.
 
     Parameters
@@ -290,4 +288,4 @@ def has_converged(found: Minimum, reduction, *, tol, precision):
     is_lost = reduction <= max(tol, np.sqrt(precision))
     gain = found.size**2 / 2
     is_lost = is_lost or gain <= precision * found.point.value
-    return found.is_small or (found.is_stuck and is_lost)
+    return bool(found.is_small or (found.is_stuck and is_lost))

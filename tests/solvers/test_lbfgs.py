@@ -114,7 +114,9 @@ def test_a_memory_that_misleads_is_dropped(logistic):
     nonsense = [Step(rng.normal(size=12), rng.normal(size=12)) for _ in range(5)]
     found = run(logistic, steps=nonsense)
     assert found.is_small
-    assert_allclose(found.point.position, run(logistic).point.position, rtol=1e-4, atol=1e-6)
+    assert_allclose(
+        found.point.position, run(logistic).point.position, rtol=1e-4, atol=1e-6
+    )
 
 
 def test_max_iter(logistic):
@@ -137,7 +139,9 @@ def test_a_function_in_low_precision_is_followed_by_its_slopes(logistic):
 
     found = run(rounded, size=1e-6, noise=1e-7)
     assert found.is_small
-    assert_allclose(found.point.position, run(logistic).point.position, rtol=1e-3, atol=1e-4)
+    assert_allclose(
+        found.point.position, run(logistic).point.position, rtol=1e-3, atol=1e-4
+    )
 
 
 def test_steps_that_gain_nothing_end_it(logistic):
