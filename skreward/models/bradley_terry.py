@@ -104,6 +104,17 @@ class BradleyTerryRegressor(LikelihoodReward):
     computes in float32. Fitted attributes are numpy: a model fitted on CUDA loads and
     predicts without.
 
+    A feature whose differences within pairs are at most
+    :math:`8 \varepsilon \max(|x_j|, M)` is rounding, and has the coefficient 0:
+    :math:`\varepsilon` is that of the dtype computed in (1.2e-7 for float32 and
+    float16, 2.2e-16 for float64), :math:`|x_j|` the feature's own largest size and M
+    the median over features of their largest difference. Encoders have such
+    features, left over from training: three of the 384 of all-MiniLM-L6-v2. A
+    ``StandardScaler`` in front blows them up to unit variance, where nothing tells
+    them from information, and the reward rests on bits that other hardware computes
+    differently; drop them first, by ``VarianceThreshold``, or do without a scaler:
+    the fit does not depend on one but for the penalty.
+
     References
     ----------
     .. [1] "Rethinking Bradley-Terry Models in Preference-Based Reward Modeling:

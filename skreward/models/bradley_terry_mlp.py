@@ -171,6 +171,10 @@ class BradleyTerryMLPRegressor(NetworkMixin, LikelihoodReward):
     in float32. Fitted attributes are numpy: a model fitted on CUDA loads and
     predicts without.
 
+    A feature whose standard deviation is at most
+    :math:`8 \varepsilon \max(|x_j|, M)` is rounding, and its weights are exactly 0:
+    see `BradleyTerryRegressor`, where M is that of the deviations here.
+
     References
     ----------
     .. [1] "Rethinking Bradley-Terry Models in Preference-Based Reward Modeling:

@@ -24,8 +24,9 @@ from skreward.data.comparisons import Comparisons
 from skreward.networks.batches import plan, shuffle
 from skreward.networks.forward import initial_weights
 from skreward.networks.items import upload
+from skreward.networks.scaling import scaling
 from skreward.networks.stack import Stack
-from skreward.utils.arrays import compute_dtype, rows_as
+from skreward.utils.arrays import compute_dtype
 from skreward.utils.device import (
     explained_memory_errors,
     is_fast_at_bfloat16,
@@ -46,8 +47,6 @@ LOSSES = {
 EVALUATION_BLOCK = 8192
 # What one layer of a step may take, for all members that are trained at once.
 STEP_BYTES = {"cpu": 1 << 28, "cuda": 1 << 32}
-# Pairs that the scale of the features is measured on.
-SCALING_PAIRS = 1024
 
 
 class Settings(Protocol):
@@ -434,19 +433,7 @@ def start(settings, comparisons, kept, rng):
     """
     items = comparisons.items
     dtype = compute_dtype(items)
-    pairs = np.flatnonzero(kept)
-    if len(pairs) > SCALING_PAIRS:
-        pairs = rng.choice(pairs, SCALING_PAIRS, replace=False)
-    rows = rows_as(items[comparisons.index[pairs].ravel()], dtype)
-    largest = float(np.abs(rows).max())
-    largest = largest if largest > 0 else 1.0
-    rows = rows / dtype.type(largest)
-    shift = rows.mean(axis=0, dtype=np.float64)
-    rows -= shift.astype(dtype)
-    scale = np.sqrt(np.square(rows).mean(axis=0, dtype=np.float64))
-    # What does not vary beyond rounding is no feature.
-    scale[scale <= 10 * np.finfo(dtype).eps * np.abs(shift)] = 0.0
-    shift, scale = (shift * largest).astype(dtype), (scale * largest).astype(dtype)
+    shift, scale = scaling(items, comparisons.index[kept], rng)
     sizes = (items.shape[1], *settings.hidden_layer_sizes)
     coefs, intercepts = initial_weights(sizes, settings.activation, dtype, rng)
     coefs[0][scale == 0] = 0.0
