@@ -1,11 +1,13 @@
 """Run tests on one thread: their problems are small, and busy cores spin on more.
 
-With ``--without-torch``, as on a machine where torch is broken: tests of rooms that may
-need it skip where they do, tests of the other rooms fail.
+With ``--without-torch``, as on a machine where torch is broken: rooms that need it are
+left out, tests of rooms that may need it skip where they do, all others run or fail.
 """
 
 import os
 import sys
+from importlib.abc import Loader
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
@@ -14,23 +16,21 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
 NEED_TORCH = {"torch", "transformers", "sentence_transformers"}
-MAY_NEED_TORCH = {
-    "benchmarks",
-    "cli",
-    "models",
-    "networks",
-    "text",
-    "test_bad_input.py",
-}
+ROOMS_OF_TORCH = {"benchmarks", "cli", "networks"}
+FILES_OF_TORCH = {"test_device.py", "test_transformer.py", "tiny_models.py"}
+MAY_NEED_TORCH = {"models", "test_bad_input.py", "test_readme.py"}
 TESTS = Path(__file__).parent / "tests"
 
 
-class NoTorch:
-    """Finds none of the packages that `NEED_TORCH` names."""
+class BrokenTorch(Loader):
+    """Finds the packages that `NEED_TORCH` names, and fails to import them."""
 
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in NEED_TORCH:
-            raise ImportError(f"{name} is left out", name=name)
+        return ModuleSpec(name, self) if name in NEED_TORCH else None
+
+    def exec_module(self, module):
+        name = module.__name__
+        raise ImportError(f"{name} is left out", name=name)
 
 
 def pytest_addoption(parser):
@@ -41,7 +41,16 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     if config.getoption("--without-torch"):
-        sys.meta_path.insert(0, NoTorch())
+        sys.meta_path.insert(0, BrokenTorch())
+
+
+def pytest_ignore_collect(collection_path, config):
+    if not config.getoption("--without-torch"):
+        return None
+    needs_it = collection_path.name in FILES_OF_TORCH or (
+        collection_path.parent == TESTS and collection_path.name in ROOMS_OF_TORCH
+    )
+    return needs_it or None
 
 
 @pytest.hookimpl(wrapper=True)

@@ -134,16 +134,18 @@ def test_heavy_packages_are_imported_where_they_are_needed(package):
 LOADED = "print(sorted({{name.split('.')[0] for name in sys.modules}} & {names}))"
 BLOCK = """
 import sys
-from importlib.abc import MetaPathFinder
+from importlib.abc import Loader
+from importlib.machinery import ModuleSpec
 
-BLOCKED = {blocked}
-
-class Blocker(MetaPathFinder):
+class Broken(Loader):
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in BLOCKED:
-            raise {error}(f"No module named {{name!r}}", name=name)
+        return ModuleSpec(name, self) if name in {blocked} else None
 
-sys.meta_path.insert(0, Blocker())
+    def exec_module(self, module):
+        name = module.__name__
+        raise {error}(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Broken())
 """
 NO_TORCH = {"torch", "transformers", "sentence_transformers", "huggingface_hub"}
 
