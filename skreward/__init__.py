@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from skreward.models.ensemble import RewardEnsemble
     from skreward.models.itemwise import ItemwiseTransformer
     from skreward.persistence import load, save
+    from skreward.text.statistics import TextStatisticsTransformer
     from skreward.text.transformer import LLMEmbeddingTransformer
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "LLMEmbeddingTransformer",
     "PairwiseClassifierReward",
     "RewardEnsemble",
+    "TextStatisticsTransformer",
     "__version__",
     "annotation",
     "datasets",
@@ -47,6 +49,7 @@ _PLACES = {
     "LLMEmbeddingTransformer": "text.transformer",
     "PairwiseClassifierReward": "models.classifier",
     "RewardEnsemble": "models.ensemble",
+    "TextStatisticsTransformer": "text.statistics",
     "load": "persistence",
     "save": "persistence",
 }

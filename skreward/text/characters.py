@@ -1,0 +1,120 @@
+"""What every character is: its kind, its script, and what words are made of."""
+
+import string
+import unicodedata
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+OTHER, SPACE, NEWLINE, DIGIT, PUNCTUATION, QUOTE, SYMBOL = range(7)
+# What ends a sentence: before a blank or a line break, and wherever it is wide.
+STOP, QUESTION, EXCLAMATION = 7, 8, 9
+WIDE_STOP, WIDE_QUESTION, WIDE_EXCLAMATION = 10, 11, 12
+FIRST_LETTER = 14
+MARKS = {
+    ".…": STOP,
+    "?؟": QUESTION,
+    "!": EXCLAMATION,
+    "。｡।": WIDE_STOP,
+    "？": WIDE_QUESTION,
+    "！": WIDE_EXCLAMATION,
+    '"“”„«»「」『』': QUOTE,
+    "\n": NEWLINE,
+    "\t\r\v\f": SPACE,
+}
+SCRIPTS = (
+    "LATIN",
+    "OTHER",
+    "GREEK",
+    "CYRILLIC",
+    "ARMENIAN",
+    "GEORGIAN",
+    "HEBREW",
+    "ARABIC",
+    "DEVANAGARI",
+    "BENGALI",
+    "GURMUKHI",
+    "GUJARATI",
+    "TAMIL",
+    "TELUGU",
+    "KANNADA",
+    "MALAYALAM",
+    "SINHALA",
+    "ETHIOPIC",
+    "HANGUL",
+    "CJK",
+    "HIRAGANA",
+    "KATAKANA",
+    "THAI",
+    "LAO",
+    "KHMER",
+    "MYANMAR",
+)
+# These write no blank between words: each of their letters counts as a word.
+UNSPACED = SCRIPTS[SCRIPTS.index("CJK") :]
+N_KINDS = FIRST_LETTER + 2 * len(SCRIPTS)
+BLANK, APOSTROPHE = ord(" "), ord("'")
+BASIC_PLANE = 0x10000
+RARE_LETTERS, EMOJI = slice(0x10000, 0x1F000), slice(0x1F000, 0x1FB00)
+IDEOGRAPHS = slice(0x20000, 0x32000)
+
+
+class Alphabet(NamedTuple):
+    """Tables over code points.
+
+    ``kind`` holds the constants above; a letter of script s is of kind
+    ``FIRST_LETTER + 2 s``, one more where it is a capital. ``fold`` is the lower-cased
+    code where words are made of it, else a blank.
+    """
+
+    kind: np.ndarray
+    fold: np.ndarray
+
+
+@lru_cache(maxsize=1)
+def alphabet() -> Alphabet:
+    """Build the tables, once, in some hundredths of a second."""
+    codes = np.arange(0x110000, dtype=np.uint32)
+    kind = np.zeros(len(codes), dtype=np.uint8)
+    fold = np.full(len(codes), BLANK, dtype=np.uint32)
+    for code in range(BASIC_PLANE):
+        character = chr(code)
+        category = unicodedata.category(character)
+        if category[0] == "L":
+            kind[code] = letters_of(_script(character)) + (category == "Lu")
+        else:
+            kind[code] = _kind(character, category)
+        if category[0] in "LNM":
+            lower = character.lower()
+            fold[code] = ord(lower) if len(lower) == 1 else code
+    kind[RARE_LETTERS], kind[EMOJI] = letters_of("OTHER"), SYMBOL
+    kind[IDEOGRAPHS] = letters_of("CJK")
+    for block in RARE_LETTERS, IDEOGRAPHS:
+        fold[block] = codes[block]
+    fold[[APOSTROPHE, ord("\N{RIGHT SINGLE QUOTATION MARK}")]] = APOSTROPHE
+    return Alphabet(kind, fold)
+
+
+def letters_of(script):
+    """Give the kind of a script's letters; one more is that of its capitals."""
+    return FIRST_LETTER + 2 * SCRIPTS.index(script)
+
+
+def _script(letter):
+    # The name of a letter opens with its script.
+    name = unicodedata.name(letter, "OTHER").split(" ", 1)[0].split("-", 1)[0]
+    return name if name in SCRIPTS else "OTHER"
+
+
+def _kind(character, category):
+    if character in _MARK_KIND:
+        return _MARK_KIND[character]
+    if category == "Nd":
+        return DIGIT
+    if category[0] == "P" or character in string.punctuation:
+        return PUNCTUATION
+    return {"Z": SPACE, "S": SYMBOL}.get(category[0], OTHER)
+
+
+_MARK_KIND = {mark: kind for marks, kind in MARKS.items() for mark in marks}
