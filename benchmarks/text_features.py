@@ -59,21 +59,26 @@ def load(texts, embedded):
 
 def scaled(n_plain=0):
     """Standardise the columns after the first ``n_plain``, which are embeddings."""
-    return ItemwiseTransformer(
-        ColumnTransformer(
-            [
-                ("embedding", "passthrough", slice(0, n_plain)),
-                ("scaled", StandardScaler(), slice(n_plain, None)),
-            ]
-        )
+    return ColumnTransformer(
+        [
+            ("embedding", "passthrough", slice(0, n_plain)),
+            ("scaled", StandardScaler(), slice(n_plain, None)),
+        ]
     )
+
+
+def item_step(items, n_plain=0):
+    """Name what is done to the items before the reward: nothing, or scaling."""
+    if items.shape[1] == n_plain:
+        return "passthrough"
+    return ItemwiseTransformer(scaled(n_plain))
 
 
 def linear(items, n_plain=0):
     """Give rewards of all items by the linear model, on a task."""
 
     def rewards(task, seed):
-        model = make_pipeline(scaled(n_plain), BradleyTerryRegressor())
+        model = make_pipeline(item_step(items, n_plain), BradleyTerryRegressor())
         return model.fit(task_pairs(task, items), task.y).predict(items)
 
     return rewards
@@ -127,7 +132,7 @@ def classified(items):
     """Give the default classifier reward, on standardised columns."""
 
     def rewards(task, seed):
-        model = make_pipeline(scaled(), PairwiseClassifierReward())
+        model = make_pipeline(item_step(items), PairwiseClassifierReward())
         return model.fit(task_pairs(task, items), task.y).predict(items)
 
     return rewards
@@ -140,7 +145,9 @@ def feature_rows(data):
     return {
         "longer response wins (null)": lambda task, seed: data.log_length[:, 0],
         "embedding": linear(data.embeddings, n),
-        "embedding, log length": linear(np.hstack([data.embeddings, data.log_length]), n),
+        "embedding, log length": linear(
+            np.hstack([data.embeddings, data.log_length]), n
+        ),
         "statistics": linear(statistics),
         "embedding, statistics": linear(np.hstack([data.embeddings, statistics]), n),
         "statistics, TF-IDF reduced to 100": with_tfidf(data),
@@ -215,33 +222,34 @@ def table(title, rows, data, seeds, n_pairs):
     print("| features | order consistency | similar length | seconds |")
     print("|---|---|---|---|")
     for name, results in scores.items():
-        mean, spread = np.mean(results, axis=0), np.std(results, axis=0)
-        print(f"| {name} | {mean[0]:.3f} ± {spread[0]:.3f} | "
-              f"{mean[1]:.3f} ± {spread[1]:.3f} | {mean[2]:.1f} |", flush=True)  # fmt: skip
+        (kept, similar, seconds), spread = np.mean(results, 0), np.std(results, 0)
+        print(
+            f"| {name} | {kept:.3f} ± {spread[0]:.3f} | {similar:.3f} ± "
+            f"{spread[1]:.3f} | {seconds:.1f} |",
+            flush=True,
+        )
     return scores
 
 
 def human_pairs(path, seeds, n_folds=10):
     """Score statistics on pairs of people's preferences, over draws of the folds."""
-    rows = read_lines(path)
+    pairs = TextStatisticsTransformer().fit_transform(read_lines(path))
     model = make_pipeline(
-        ItemwiseTransformer(
-            make_pipeline(TextStatisticsTransformer(), StandardScaler())
-        ),
-        BradleyTerryRegressor(),
+        ItemwiseTransformer(StandardScaler()), BradleyTerryRegressor()
     )
     scores = []
     for seed in range(seeds):
         cv = PromptDisjointKFold(n_folds, random_state=seed)
-        scores.append(cross_val_score(model, rows, np.ones(len(rows)), cv=cv).mean())
+        y = np.ones(len(pairs))
+        scores.append(cross_val_score(model, pairs, y, cv=cv).mean())
     return scores
 
 
 def speed(texts, repeats=5):
     """Responses of about 1,500 characters that one core reads in a second."""
-    chosen = [
-        row for row in texts if abs(len(row["response"]) - SPEED_CHARS) < SPEED_CHARS / 8
-    ][:2_000]  # fmt: skip
+    near = SPEED_CHARS / 8
+    chosen = [row for row in texts if abs(len(row["response"]) - SPEED_CHARS) < near]
+    chosen = chosen[:2_000]
     transformer = TextStatisticsTransformer()
     transformer.transform(chosen[:10])
     # Seconds of this thread: a busy machine counts less.
@@ -274,8 +282,10 @@ def main(arguments=None):
           options.pairs)  # fmt: skip
     if options.pairs_file:
         scores = human_pairs(options.pairs_file, seeds)
-        print(f"\n{options.pairs_file}: statistics alone, 10 prompt-disjoint folds, "
-              f"{seeds} draws of them: {np.mean(scores):.3f} ± {np.std(scores):.3f}")  # fmt: skip
+        print(
+            f"\n{options.pairs_file}: statistics alone, 10 prompt-disjoint folds, "
+            f"{seeds} draws of them: {np.mean(scores):.3f} ± {np.std(scores):.3f}"
+        )
 
 
 if __name__ == "__main__":

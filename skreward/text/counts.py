@@ -74,7 +74,7 @@ def read(text: str) -> Reading:
     folded = _fold(codes, kind, n)
     words = folded.split()
     vocabulary = set(words)
-    tags = "".join(map(lexicon.TAGS.get, words, repeat("")))  # type: ignore[arg-type]
+    tags = "".join(map(lexicon.TAGS.get, words, repeat("")))
     opened = "".join(LINE.findall("\n" + text))
     headings, bars, cited = map(opened.count, "#|>")
     fences = opened.count("`") + opened.count("~")

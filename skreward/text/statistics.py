@@ -144,7 +144,9 @@ class TextStatisticsTransformer(_PairsOrItems, TransformerMixin, BaseEstimator):
     ...     LLMEmbeddingTransformer(),
     ...     make_pipeline(TextStatisticsTransformer(), StandardScaler()),
     ... )
-    >>> model = make_pipeline(ItemwiseTransformer(features), BradleyTerryRegressor())
+    >>> model = make_pipeline(
+    ...     ItemwiseTransformer(features), BradleyTerryRegressor(alpha=0.003)
+    ... )
     """
 
     _parameter_constraints = {"groups": [list, tuple]}  # noqa: RUF012
@@ -227,7 +229,7 @@ def _check_groups(groups) -> list[str]:
         raise ValueError(
             f"groups must list some of {', '.join(GROUPS)}; got {groups!r}."
         )
-    unknown = [name for name in groups if name not in GROUPS]
+    unknown = [name for name in groups if name not in tuple(GROUPS)]
     if unknown:
         raise ValueError(
             f"groups holds {unknown[0]!r}; the groups are {', '.join(GROUPS)}."
@@ -240,7 +242,7 @@ def _check_groups(groups) -> list[str]:
 def _statistics(items, groups) -> np.ndarray:
     """Compute the columns of the groups, float32 of shape (n_items, n_columns)."""
     prompts = repeat(None) if items.lone else items["prompt"]
-    responses = [row for row in items] if items.lone else items["response"]
+    responses = list(items) if items.lone else items["response"]
     seen: dict[str, tuple[Reading, set[str]]] = {}
     counts = np.empty((len(items), len(Counts._fields)))
     related = np.ones((len(items), 5))
