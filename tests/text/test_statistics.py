@@ -259,7 +259,7 @@ def test_statistics_beat_length_and_the_embedding():
         data_file("judged_dev.jsonl.gz"), data_file("judged_dev_minilm.npz")
     )
     rows = text_features.few_rows(data)
-    task = make_task(data, 0)
+    task = make_task(data, 0, n_pairs=5_000)
     kept, similar = zip(
         *(score(task, rewards(task, 0)) for rewards in rows.values()), strict=True
     )
