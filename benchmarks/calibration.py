@@ -19,6 +19,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from benchmarks.order_consistency import make_task
 from skreward import (
+    BradleyTerryMLPRegressor,
     BradleyTerryRegressor,
     CalibratedReward,
     EmbeddingPairs,
@@ -73,7 +74,7 @@ def rewards(seed):
 
 def network(seed):
     """Build a network that no validation part stops."""
-    return BradleyTerryRegressor(
+    return BradleyTerryMLPRegressor(
         (256, 128), early_stopping=False, max_iter=15, random_state=seed
     )
 

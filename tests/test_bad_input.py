@@ -1,5 +1,7 @@
 """Every bad input is refused before any work, in words that help."""
 
+import warnings
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -36,6 +38,9 @@ DENSE = PAIRS.to_dense()
 Y = np.array([1, 0, 1, 0])
 Y_ITEMS = np.arange(6)
 FITTED = BradleyTerryRegressor().fit(PAIRS, Y)
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", UserWarning)
+    WITH_STD = BradleyTerryRegressor(covariance="laplace").fit(PAIRS, Y)
 BT, MLP = BradleyTerryRegressor, BradleyTerryMLPRegressor
 CLF = PairwiseClassifierReward
 
@@ -185,6 +190,29 @@ TABLE = {
     "fractions without weights": (
         lambda: CLF(KNeighborsClassifier(1)).fit(PAIRS, Y, [0.5, 1, 1, 1]),
         ValueError, "KNeighborsClassifier.*whole",
+    ),
+    # standard errors
+    "covariance": (bt(covariance="robust"), ValueError, "covariance.*robust"),
+    "clusters of one prompt": (
+        lambda: BT(covariance="cluster").fit(EmbeddingPairs(E, INDEX, [0] * 6), Y),
+        ValueError, "at least two prompts.*laplace",
+    ),
+    "std without covariance": (
+        lambda: FITTED.predict(PAIRS, return_std=True), ValueError, "return_std.*cluster",
+    ),
+    "intervals without covariance": (
+        lambda: FITTED.coef_intervals(), ValueError, "coef_intervals.*cluster",
+    ),
+    "std of another width": (
+        lambda: WITH_STD.predict(np.ones((2, 2, 4)), return_std=True),
+        ValueError, "4 features.*3",
+    ),
+    "names of other features": (
+        lambda: WITH_STD.coef_intervals(["a", "b"]), ValueError, r"3 names.*\(2,\)",
+    ),
+    "confidence level": (
+        lambda: WITH_STD.coef_intervals(confidence_level=95), ValueError,
+        "confidence_level.*95",
     ),
     # CalibratedReward
     "method of calibration": (calibrated(method="sigmoid"), ValueError, "method.*sigmoid"),

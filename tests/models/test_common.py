@@ -16,6 +16,7 @@ from tests.support import assert_many_common_checks, run_common_check
 
 REWARD_MODELS = [
     BradleyTerryRegressor(),
+    BradleyTerryRegressor(alpha=0.1, covariance="cluster"),
     BradleyTerryMLPRegressor(hidden_layer_sizes=(16,)),
     PairwiseClassifierReward(),
     PairwiseClassifierReward(LogisticRegression()),
@@ -40,7 +41,10 @@ ESTIMATORS = [*REWARD_MODELS, ItemwiseTransformer(StandardScaler())]
 
 
 @pytest.mark.filterwarnings(
-    "ignore:early_stopping found", "ignore:Adam stopped", "ignore:Margins out of fold"
+    "ignore:early_stopping found",
+    "ignore:Adam stopped",
+    "ignore:Margins out of fold",
+    "ignore:.*pairs cannot tell",
 )
 @parametrize_with_checks(ESTIMATORS, expected_failed_checks=expected_failures)
 def test_common(estimator, check):
