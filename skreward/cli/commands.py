@@ -1,110 +1,167 @@
 """What the commands do, once their arguments are read."""
 
-import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table as Printed
 from sklearn.pipeline import Pipeline
 from tqdm.auto import tqdm
 
 from skreward import persistence
-from skreward.annotation import pairs_from_ratings
-from skreward.cli.comparison import candidates, compare, score_pairs, threads_for
-from skreward.cli.files import DataError, Table
-from skreward.data.pairs import EmbeddingPairs
+from skreward.cli.columns import find_form
+from skreward.cli.comparison import (
+    FEWEST_IN_FOLD,
+    candidates,
+    compare,
+    inner_folds,
+    is_like_a_coin,
+    score_pairs,
+    threads_for,
+)
+from skreward.cli.files import DataError, read_table
+from skreward.cli.output import make_writer, named_errors
+from skreward.cli.preferences import Preferences, read_preferences, read_rows
+from skreward.cli.printing import count, say, show_results, written
 from skreward.metrics import best_of_n_curve
-from skreward.text.embed import warn_of_equal_pairs
-from skreward.text.items import TextItems, TextPairs, TextRowError
-from skreward.text.tables import read_texts
+from skreward.model_selection import PromptDisjointKFold
+from skreward.text.items import TextPairs, check_template
 from skreward.text.transformer import LLMEmbeddingTransformer
+from skreward.utils.device import resolve
 
-LABEL = "label"
 LONG_SECONDS = 2.0
-
-
-@dataclass(frozen=True)
-class Comparisons:
-    """Pairs of a table: what is embedded, which items meet, who is preferred."""
-
-    items: TextItems
-    index: np.ndarray
-    y: np.ndarray | None
-    ratings: np.ndarray | None
-
-    @property
-    def n_prompts(self):
-        """Number of distinct prompts that occur in a pair."""
-        ids = self.items.prompt_ids
-        assert ids is not None
-        return len(np.unique(ids[self.index]))
-
-    @property
-    def longer(self):
-        """Length of the first response minus that of the second, in characters."""
-        length = np.array([len(text) for text in self.items["response"]])
-        return length[self.index[:, 0]] - length[self.index[:, 1]]
-
-    def embedded(self, rows) -> EmbeddingPairs:
-        """Give the pairs over the embeddings of the items."""
-        warn_of_equal_pairs(rows, self.index)
-        return EmbeddingPairs(rows, self.index, self.items.prompt_ids)
+# Where the pipeline that `fit` saves keeps which prompts it was trained on.
+TRAINED = "trained_prompt_ids_"
 
 
 def make_embedding(model, **options) -> LLMEmbeddingTransformer:
     """Make the transformer; None is its default model."""
+    resolve(options["device"])
+    check_template(options["template"])
     cache_dir = options.pop("cache_dir")
     named = {} if model is None else {"model": model}
     cache = None if cache_dir is None else str(cache_dir)
     return LLMEmbeddingTransformer(**named, cache_dir=cache, **options)
 
 
-def fit(table, label, embed, reward, *, folds, seed, output) -> dict[str, Any]:
-    """Compare rewards, fit the best to everything, save it, print and report."""
-    data = read_comparisons(table, label, seed)
-    n_prompts = data.n_prompts
+def fit(data, embed, reward, *, folds, seed, output, reading) -> dict[str, Any]:
+    """Read, compare, refit, save, report."""
+    preferences = _read(data, seed=seed, **reading)
+    splits = _split(preferences, folds, seed, data)
+    pairs = preferences.embedded(embed.fit_transform(preferences.items))
+    with threads_for(pairs.embeddings.size):
+        rewards, results = _compare(
+            reward, pairs, preferences, splits, seed, embed.device
+        )
+        best = max(results[: len(rewards)], key=lambda r: r.order_consistency)
+        model = rewards[best.name].fit(pairs, preferences.y)
+    _save(embed, model, preferences, output)
+    with written(output):
+        return _report_fit(preferences, splits, results, best, embed, output)
+
+
+def _read(data, *, delimiter=None, **reading) -> Preferences:
+    return read_preferences(read_table(data, delimiter), **reading)
+
+
+def _split(preferences, folds, seed, path):
+    """Deal the prompts to folds, as positions of pairs."""
+    n_prompts = preferences.n_prompts
     if n_prompts < folds:
         raise DataError(
-            table.path, None, f"{n_prompts} prompts are too few for {folds} folds"
+            path, None, f"{count(n_prompts, 'prompt')} cannot fill {folds} folds"
         )
-    rows = embed.fit_transform(data.items)
-    pairs = data.embedded(rows)
-    compared = candidates(seed, min(3, n_prompts - math.ceil(n_prompts / folds)))
+    cv = PromptDisjointKFold(folds, random_state=seed)
+    return list(cv.split(preferences.index, groups=preferences.pair_prompts))
+
+
+def _compare(reward, pairs, preferences, splits, seed, device):
+    """Give the rewards asked for, and what they and the baselines come to."""
+    inner = inner_folds(splits, preferences.pair_prompts)
+    rewards = candidates(seed, inner, device)
     if reward != "auto":
-        compared = {reward: compared[reward]}
-    n_fits = folds * len(compared)
-    bar = tqdm(total=n_fits, desc="folds", delay=LONG_SECONDS, disable=None)
-    with threads_for(rows.size), bar:
+        rewards = {reward: rewards[reward]}
+    n_fits = len(splits) * len(rewards)
+    with tqdm(total=n_fits, desc="folds", delay=LONG_SECONDS, disable=None) as bar:
         results = compare(
-            compared,
+            rewards,
             pairs,
-            data.y,
-            data.longer,
-            n_folds=folds,
+            preferences.y,
+            preferences.longer,
+            folds=splits,
             seed=seed,
             progress=bar.update,
         )
-        best = max(results[: len(compared)], key=lambda r: r.order_consistency)
-        model = compared[best.name].fit(pairs, data.y)
+    return rewards, results
+
+
+def _save(embed, model, preferences, output):
+    """Save texts to rewards as one pipeline, without what belongs to this machine."""
     model = getattr(model, "best_estimator_", model)
-    embed.set_params(cache_dir=None, device="auto")  # they belong to this machine
-    persistence.save(Pipeline([("embed", embed), ("reward", model)]), output)
-    title = f"{len(pairs)} pairs, {n_prompts} prompts, {folds} prompt-disjoint folds"
-    print_results(title, results, "std over folds", best.name)
-    print(f"{best.name} reward on {embed.model_name_} saved to {output}")
+    fitted = Pipeline([("embed", embed), ("reward", model)])
+    devices = [
+        name for name in fitted.get_params() if name.rpartition("__")[2] == "device"
+    ]
+    fitted.set_params(embed__cache_dir=None, **dict.fromkeys(devices, "auto"))
+    setattr(fitted, TRAINED, np.unique(preferences.pair_prompts))
+    with named_errors(output):
+        persistence.save(fitted, output)
+
+
+def _report_fit(preferences, splits, results, best, embed, output):
+    n_pairs, n_prompts = len(preferences.index), preferences.n_prompts
+    notes = _remarks_on_fit(preferences, splits, best)
+    show_results(
+        f"{count(n_pairs, 'pair')}, {count(n_prompts, 'prompt')}, {len(splits)} "
+        "prompt-disjoint folds",
+        results,
+        "std over folds",
+        best.name,
+    )
+    for note in notes:
+        say(f"note: {note}")
+    say(f"{best.name} reward on {embed.model_name_} saved to {output}")
     return {
         "order_consistency": best.order_consistency,
         "order_consistency_std": best.spread,
-        "n_pairs": len(pairs),
+        "n_pairs": n_pairs,
         "n_prompts": n_prompts,
+        **preferences.counts,
         "model": str(output),
         "reward": best.name,
         "embedding_model": embed.model_name_,
         "calibration_error": best.calibration_error,
         "compared": {r.name: r.order_consistency for r in results},
+        "notes": notes,
     }
+
+
+def _remarks_on_fit(preferences, splits, best):
+    notes = _remarks_on_labels(preferences)
+    fewest, n_pairs = min(len(test) for _, test in splits), len(preferences.index)
+    if fewest < FEWEST_IN_FOLD:
+        notes.append(
+            f"the smallest fold tests {count(fewest, 'pair')}: too few to say how well "
+            "a reward orders unseen prompts, or which is best"
+        )
+    elif is_like_a_coin(best, n_pairs, len(splits)):
+        notes.append(_coin(best, n_pairs))
+    return notes
+
+
+def _remarks_on_labels(preferences):
+    n = preferences.n_contradictions
+    if n == 0:
+        return []
+    return [
+        f"{count(n, 'pair')} of texts {'is' if n == 1 else 'are'} labelled both ways, "
+        "which no reward can follow"
+    ]
+
+
+def _coin(result, n_pairs):
+    return (
+        f"{result.order_consistency:.3f} on {count(n_pairs, 'pair')} cannot be told "
+        "from a coin"
+    )
 
 
 def load_model(path, model, template, trust, cache_dir) -> Pipeline:
@@ -126,140 +183,101 @@ def load_model(path, model, template, trust, cache_dir) -> Pipeline:
     return fitted
 
 
-def evaluate(fitted, table, label) -> dict[str, Any]:
+def evaluate(fitted, data, reading) -> dict[str, Any]:
     """Print and report order consistency, and best-of-N where there are ratings."""
-    data = read_comparisons(table, label, seed=0)
-    embed, model = fitted[0], fitted[1]
-    rows = embed.transform(data.items)
-    pairs = data.embedded(rows)
-    margin = model.predict(pairs)
-    coin = np.random.default_rng(0).uniform(-1, 1, len(margin))
-    results = [
-        score_pairs("model", model, pairs, data.y, margin),
-        score_pairs("longer response", None, pairs, data.y, data.longer),
-        score_pairs("coin", None, pairs, data.y, coin),
-    ]
-    n_prompts = data.n_prompts
-    title = f"{len(pairs)} pairs, {n_prompts} prompts"
-    print_results(title, results, "std error over prompts", "model")
+    preferences = _read(data, **reading)
+    embed, model = fitted[0], fitted[1:]
+    rows = embed.transform(preferences.items)
+    pairs = preferences.embedded(rows)
+    results, notes, n_trained = _evaluate(fitted, model, pairs, preferences)
+    n_pairs, n_prompts = len(pairs), preferences.n_prompts
+    show_results(
+        f"{count(n_pairs, 'pair')}, {count(n_prompts, 'prompt')}",
+        results,
+        "std error over prompts",
+        "model",
+    )
+    for note in notes:
+        say(f"note: {note}")
     report: dict[str, Any] = {
         "order_consistency": results[0].order_consistency,
-        "order_consistency_stderr": _finite(results[0].spread),
-        "n_pairs": len(pairs),
+        "order_consistency_stderr": results[0].spread,
+        "n_pairs": n_pairs,
         "n_prompts": n_prompts,
+        "n_prompts_trained_on": n_trained,
+        **preferences.counts,
         "calibration_error": results[0].calibration_error,
         "compared": {r.name: r.order_consistency for r in results},
+        "notes": notes,
     }
-    if data.ratings is not None:
-        prompt_ids = np.asarray(data.items.prompt_ids)
-        curve = best_of_n_curve(data.ratings, model.predict(rows), prompt_ids)
-        report["best_of_n"] = {
-            str(n): round(float(gain), 6)
-            for n, gain in zip(curve.n, curve.improvement, strict=True)
-        }
-        gains = ", ".join(f"{n}: {gain}" for n, gain in report["best_of_n"].items())
-        print(f"best of n, improvement of the rating over a random response: {gains}")
+    if preferences.ratings is not None:
+        report["best_of_n"] = _best_of_n(preferences, model.predict(rows))
     return report
 
 
-def score(fitted, table) -> list[dict[str, Any]]:
-    """Give the rows of a table with the rewards of their responses."""
-    texts = _read(table)
-    embed, model = fitted[0], fitted[1]
-    if isinstance(texts, TextItems):
-        rewards = model.predict(embed.transform(texts))
-        return [
-            {**row, "reward": float(reward)}
-            for row, reward in zip(table.rows, rewards, strict=True)
-        ]
-    item_rewards = model.predict(embed.transform(texts.items))
-    first, second = (
-        ("chosen", "rejected")
-        if "chosen" in table.rows[0]
-        else ("response_a", "response_b")
-    )
-    return [
-        {
-            **row,
-            f"reward_{first}": float(item_rewards[i]),
-            f"reward_{second}": float(item_rewards[j]),
-            "margin": float(item_rewards[i] - item_rewards[j]),
-        }
-        for row, (i, j) in zip(table.rows, texts.pairs, strict=True)
-    ]
-
-
-def read_comparisons(table: Table, label, seed) -> Comparisons:
-    """Read pairs and preferences out of a table, or make them of ratings."""
-    texts = _read(table)
-    if isinstance(texts, TextItems):
-        if label is None:
-            raise table.error(
-                None, "a table of prompt, response needs --label with a rating"
-            )
-        ratings = _numbers(table, label)
-        try:
-            index, y = pairs_from_ratings(ratings, texts.prompt_ids, random_state=seed)
-        except ValueError as error:
-            raise DataError(table.path, None, f"{label}: {error}") from None
-        return Comparisons(texts, index, y, ratings)
-    if "chosen" in table.rows[0] and label is None:
-        return Comparisons(texts.items, texts.pairs, None, None)
-    name = label or LABEL
-    y = _numbers(table, name)
-    outside = (y < 0) | (y > 1)
-    if outside.any():
-        row = int(outside.argmax())
-        raise table.error(
-            row, f"column {name!r}: wanted a label in [0, 1], got {y[row]:g}"
+def _evaluate(fitted, model, pairs, preferences):
+    """Give the rows of the table, remarks, and how many prompts are no new ones."""
+    y, prompts = preferences.y, preferences.pair_prompts
+    margin = model.predict(pairs)
+    coin = np.random.default_rng(0).uniform(-1, 1, len(margin))
+    results = [score_pairs("model", model, pairs, y, margin)]
+    trained = np.isin(prompts, getattr(fitted, TRAINED, []))
+    new = np.flatnonzero(~trained)
+    n_trained = len(np.unique(prompts[trained]))
+    notes = _remarks_on_labels(preferences)
+    if n_trained:
+        notes.append(
+            f"the model was trained on {n_trained} of the "
+            f"{count(preferences.n_prompts, 'prompt')}, on which its order consistency "
+            "says nothing of new prompts"
         )
-    return Comparisons(texts.items, texts.pairs, y, None)
-
-
-def print_results(title, results, spread, best):
-    """Print one table to stdout."""
-    printed = Printed(title=title, title_justify="left")
-    printed.add_column("reward")
-    for column in ("order consistency", spread, "calibration error"):
-        printed.add_column(column, justify="right")
-    for result in results:
-        error = result.calibration_error
-        printed.add_row(
-            f"{result.name} *" if result.name == best else result.name,
-            f"{result.order_consistency:.3f}",
-            f"{result.spread:.3f}",
-            "" if error is None else f"{error:.3f}",
+    elif is_like_a_coin(results[0], len(margin)):
+        notes.append(_coin(results[0], len(margin)))
+    if 0 < len(new) < len(margin):
+        of_new = None if y is None else y[new]
+        results.append(
+            score_pairs("model, new prompts", model, pairs[new], of_new, margin[new])
         )
-    Console().print(printed)
+    results.append(score_pairs("longer response", None, pairs, y, preferences.longer))
+    results.append(score_pairs("coin", None, pairs, y, coin))
+    return results, notes, n_trained
 
 
-def _read(table: Table) -> TextItems | TextPairs:
-    try:
-        texts = read_texts(table.rows)
-    except TextRowError as error:
-        column = "" if error.column is None else f"column {error.column!r}: "
-        raise table.error(error.row, column + error.problem) from None
-    except ValueError as error:
-        raise table.error(None, str(error)) from None
-    assert texts is not None
-    return texts
+def _best_of_n(preferences, rewards):
+    prompt_ids = np.asarray(preferences.items.prompt_ids)
+    curve = best_of_n_curve(preferences.ratings, rewards, prompt_ids)
+    gains = {
+        str(n): round(float(gain), 6)
+        for n, gain in zip(curve.n, curve.improvement, strict=True)
+    }
+    shown = ", ".join(f"{n}: {gain:.3f}" for n, gain in gains.items())
+    say(f"best of n, improvement of the rating over a random response: {shown}")
+    return gains
 
 
-def _numbers(table: Table, name) -> np.ndarray:
-    values = np.empty(len(table.rows))
-    for k, row in enumerate(table.rows):
-        if name not in row:
-            raise table.error(k, f"there is no column {name!r} (see --label)")
-        try:
-            values[k] = float(row[name])
-        except (TypeError, ValueError):
-            values[k] = np.nan
-        if not np.isfinite(values[k]):
-            raise table.error(
-                k, f"column {name!r}: wanted a number, got {str(row[name])[:40]!r}"
-            )
-    return values
-
-
-def _finite(value):
-    return value if math.isfinite(value) else None
+def score(fitted, data, output, *, suffix, delimiter, drop_bad_rows) -> dict[str, Any]:
+    """Write the rows of a table with the rewards of their responses."""
+    table = read_table(data, delimiter)
+    form = find_form(table)
+    texts = read_rows(table, form, drop_bad_rows=drop_bad_rows)
+    is_pairs = isinstance(texts.read, TextPairs)
+    names = [f"reward_{name}" for name in form] + ["margin"] if is_pairs else ["reward"]
+    to_csv = None if output.suffix.lower() != ".csv" else delimiter
+    writer = make_writer(texts.table, output, [name + suffix for name in names], to_csv)
+    embed, model = fitted[0], fitted[1:]
+    items = texts.read.items if isinstance(texts.read, TextPairs) else texts.read
+    rewards = np.asarray(model.predict(embed.transform(items)), dtype=float)
+    if not np.isfinite(rewards).all():
+        raise DataError(data, None, "the model gives rewards that are not finite")
+    columns = [rewards]
+    if isinstance(texts.read, TextPairs):
+        first, second = rewards[texts.read.pairs.T]
+        columns = [first, second, first - second]
+    writer.write(columns)
+    with written(output):
+        say(f"{count(len(texts.table), 'row')} with rewards written to {output}")
+    return {
+        "n_rows": len(texts.table),
+        "n_skipped_rows": texts.n_skipped,
+        "output": str(output),
+    }

@@ -3,9 +3,8 @@
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
@@ -17,6 +16,7 @@ from skreward.metrics import (
     order_consistency_score,
     order_consistency_scorer,
 )
+from skreward.metrics.pairs import pair_agreement
 from skreward.model_selection import PromptDisjointKFold
 from skreward.models.bradley_terry import BradleyTerryRegressor
 from skreward.models.bradley_terry_mlp import BradleyTerryMLPRegressor
@@ -24,49 +24,74 @@ from skreward.models.classifier import PairwiseClassifierReward
 from skreward.models.itemwise import ItemwiseTransformer
 
 INNER_FOLDS = 3
+# A fold of fewer pairs has no order consistency to speak of: it is one of few values.
+FEWEST_IN_FOLD = 10
 # Below this many numbers, threads of the BLAS wait for each other longer than they
 # work: on a busy machine a linear fit of 3,400 items takes 30 times as long.
 SMALL = 20_000_000
 
 
 class Result(NamedTuple):
-    """A figure over folds (or over prompts), and how calibrated the margins are."""
+    """A figure over folds (or over prompts), and how calibrated probabilities are.
+
+    ``spread`` is None where there is too little to say, ``calibration_error`` where
+    a reward gives no probabilities.
+    """
 
     name: str
     order_consistency: float
-    spread: float
-    calibration_error: float | None
+    spread: float | None
+    calibration_error: float | None = None
 
 
-def candidates(seed, inner_folds=INNER_FOLDS) -> dict[str, Any]:
-    """Give the rewards that `fit` compares, strengths chosen in inner folds."""
-    cv = PromptDisjointKFold(inner_folds, random_state=seed)
+def candidates(seed, inner_folds=INNER_FOLDS, device="auto") -> dict[str, Any]:
+    """Give the rewards that `fit` compares, strengths chosen in inner folds.
+
+    With fewer than two inner folds there is nothing to choose by: the strengths are
+    the middle ones.
+    """
     linear = make_pipeline(
-        ItemwiseTransformer(StandardScaler()), BradleyTerryRegressor()
+        ItemwiseTransformer(StandardScaler()),
+        BradleyTerryRegressor(alpha=0.3, device=device),
     )
-    classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    # The classifier takes weights itself, which soft labels need.
+    classifier = make_pipeline(
+        ItemwiseTransformer(StandardScaler()),
+        PairwiseClassifierReward(LogisticRegression(C=1e-3, max_iter=1000)),
+    )
+    network = make_pipeline(
+        ItemwiseTransformer(StandardScaler()),
+        BradleyTerryMLPRegressor((64,), alpha=0.01, device=device, random_state=seed),
+    )
+    if inner_folds < 2:
+        return {"linear": linear, "network": network, "classifier": classifier}
+    cv = PromptDisjointKFold(inner_folds, random_state=seed)
     return {
         "linear": GridSearchCV(
             linear,
             {"bradleyterryregressor__alpha": [0.03, 0.1, 0.3, 1.0, 3.0]},
             scoring=neg_preference_log_loss_scorer,
             cv=cv,
+            error_score="raise",
         ),
-        "network": make_pipeline(
-            ItemwiseTransformer(StandardScaler()),
-            BradleyTerryMLPRegressor((64,), alpha=0.01, random_state=seed),
-        ),
+        "network": network,
         "classifier": GridSearchCV(
-            PairwiseClassifierReward(classifier),
-            {"estimator__logisticregression__C": [1e-5, 1e-4, 1e-3, 1e-2]},
+            classifier,
+            {"pairwiseclassifierreward__estimator__C": [1e-5, 1e-4, 1e-3, 1e-2]},
             scoring=order_consistency_scorer,
             cv=cv,
+            error_score="raise",
         ),
     }
 
 
-def compare(rewards, pairs, y, longer, *, n_folds, seed, progress) -> list[Result]:
-    """Cross-validate rewards and null baselines on the same prompt-disjoint folds.
+def inner_folds(folds, prompts) -> int:
+    """Give how many folds every training part has prompts for."""
+    return min(INNER_FOLDS, *(len(np.unique(prompts[train])) for train, _ in folds))
+
+
+def compare(rewards, pairs, y, longer, *, folds, seed, progress) -> list[Result]:
+    """Cross-validate rewards and null baselines on the same folds.
 
     Parameters
     ----------
@@ -75,7 +100,10 @@ def compare(rewards, pairs, y, longer, *, n_folds, seed, progress) -> list[Resul
     y : array or None
     longer : array of shape (n_pairs,)
         Length of the first response minus that of the second.
-    n_folds, seed : int
+    folds : list of (train, test)
+        Positions of pairs.
+    seed : int
+        Of the coin.
     progress : callable
         Called after every fit.
 
@@ -84,47 +112,61 @@ def compare(rewards, pairs, y, longer, *, n_folds, seed, progress) -> list[Resul
     results : list of Result
         Mean and standard deviation over folds; the baselines last.
     """
-    cv = PromptDisjointKFold(n_folds, random_state=seed)
-    folds = list(cv.split(pairs, y))
+
+    def measure(model, X, y=None):
+        progress()
+        figures = {"order_consistency": order_consistency_scorer(model, X, y)}
+        error = calibration_error(model, X, y)
+        return figures if error is None else figures | {"calibration_error": error}
+
+    says = min(len(test) for _, test in folds) >= FEWEST_IN_FOLD
     results = []
     for name, reward in rewards.items():
-        scores: list[float] = []
-        errors: list[float | None] = []
-        for train, test in folds:
-            model = clone(reward).fit(pairs[train], _take(y, train))
-            scores.append(
-                order_consistency_score(_take(y, test), model.predict(pairs[test]))
-            )
-            errors.append(calibration_error(model, pairs[test], _take(y, test)))
-            progress()
-        known = [error for error in errors if error is not None]
-        error = float(np.mean(known)) if known else None
-        results.append(_over_folds(name, scores, error))
+        figures = cross_validate(
+            reward, pairs, y, cv=folds, scoring=measure, error_score="raise"
+        )
+        error = figures.get("test_calibration_error")
+        results.append(
+            _over_folds(name, figures["test_order_consistency"], says, error)
+        )
     coin = check_random_state(seed).uniform(-1, 1, size=len(pairs))
     for name, margin in (("longer response", longer), ("coin", coin)):
-        scores = [
-            order_consistency_score(_take(y, test), margin[test]) for _, test in folds
+        shares = [
+            order_consistency_score(None if y is None else y[test], margin[test])
+            for _, test in folds
         ]
-        results.append(_over_folds(name, scores, None))
+        results.append(_over_folds(name, shares, says))
     return results
 
 
 def score_pairs(name, model, pairs, y, margin) -> Result:
     """Order consistency of margins; the spread is its standard error over prompts."""
-    agreement = _agreement(y, margin)
+    agreement = pair_agreement(y, margin)
     error = None if model is None else calibration_error(model, pairs, y)
     spread = clustered_error(agreement, pairs.pair_prompt_ids[:, 0])
     return Result(name, float(agreement.mean()), spread, error)
 
 
-def clustered_error(values, groups) -> float:
-    """Standard error of a mean whose values hang together within groups."""
+def clustered_error(values, groups) -> float | None:
+    """Standard error of a mean whose values hang together within groups.
+
+    None for one group, which shows no spread.
+    """
     group = np.unique(groups, return_inverse=True)[1]
     sums = np.bincount(group, values - values.mean())
     n = len(sums)
     if n < 2:
-        return float("nan")
+        return None
     return float(np.sqrt(n / (n - 1) * np.square(sums).sum()) / len(values))
+
+
+def is_like_a_coin(result, n_pairs, n_means=1) -> bool:
+    """Whether two standard errors around an order consistency hold one half.
+
+    The error is no smaller than that of as many independent pairs.
+    """
+    error = max((result.spread or 0.0) / np.sqrt(n_means), 0.5 / np.sqrt(n_pairs))
+    return bool(abs(result.order_consistency - 0.5) <= 2 * error)
 
 
 def threads_for(n_numbers):
@@ -133,29 +175,23 @@ def threads_for(n_numbers):
 
 
 def calibration_error(model, pairs, y) -> float | None:
-    """Expected calibration error, where margins are log-odds of a preference."""
-    final = final_reward(model)
-    if not isinstance(final, BradleyTerryRegressor | BradleyTerryMLPRegressor):
+    """Expected calibration error of a reward; None where it gives no probabilities."""
+    while hasattr(model, "best_estimator_") or hasattr(model, "steps"):
+        if hasattr(model, "steps"):
+            for _, step in model.steps[:-1]:
+                pairs = step.transform(pairs)
+            model = model.steps[-1][1]
+        else:
+            model = model.best_estimator_
+    if not hasattr(model, "predict_preference_proba"):
         return None
-    margin = model.predict(pairs)
-    return expected_calibration_error(y, 1.0 / (1.0 + np.exp(-margin)))
+    return expected_calibration_error(y, model.predict_preference_proba(pairs))
 
 
-def final_reward(model):
-    """Find the reward model inside a search or a pipeline."""
-    model = getattr(model, "best_estimator_", model)
-    return model[-1] if hasattr(model, "steps") else model
-
-
-def _agreement(y, margin):
-    target = np.ones(len(margin)) if y is None else np.asarray(y, dtype=float)
-    first = (np.sign(margin) + 1) / 2
-    return target * first + (1 - target) * (1 - first)
-
-
-def _over_folds(name, scores, error):
-    return Result(name, float(np.mean(scores)), float(np.std(scores)), error)
-
-
-def _take(y, positions):
-    return None if y is None else y[positions]
+def _over_folds(name, shares, says, errors=None):
+    return Result(
+        name,
+        float(np.mean(shares)),
+        float(np.std(shares)) if says else None,
+        None if errors is None else float(np.mean(errors)),
+    )

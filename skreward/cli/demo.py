@@ -8,8 +8,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skreward import persistence
-from skreward.cli.commands import print_results
 from skreward.cli.comparison import score_pairs, threads_for
+from skreward.cli.output import named_errors
+from skreward.cli.printing import say, show_results, written
 from skreward.datasets import make_text_preferences
 from skreward.metrics import best_of_n_curve, order_consistency_scorer
 from skreward.model_selection import PromptDisjointKFold, train_test_split_pairs
@@ -32,32 +33,30 @@ def run(folder, seed) -> dict[str, Any]:
     train, test, y_train, y_test = train_test_split_pairs(
         data.pairs, data.y, test_size=0.25, random_state=seed
     )
-    first = data.pairs[0]
-    print(
-        f"{N_PAIRS} noisy preferences over {len(data.texts)} responses to {N_PROMPTS} "
-        f"prompts, for example:\n  {first['prompt']}\n  a: {first['response_a']}\n"
-        f"  b: {first['response_b']}\n  preferred: {'ba'[int(data.y[0])]}"
-    )
+    _introduce(data)
     model = _search(train, y_train, seed)
     results = _compare(model, test, y_test, seed)
     unseen = {row["prompt"] for row in test}
-    print_results(
-        f"{len(test)} pairs of {len(unseen)} unseen prompts",
-        results,
-        "std error over prompts",
-        "linear",
-    )
     curve, longest = _best_of_n(model, data, unseen)
-    _draw(curve, longest, folder / PICTURE_NAME)
-    persistence.save(model, folder / MODEL_NAME)
+    with named_errors(folder / PICTURE_NAME):
+        _draw(curve, longest, folder / PICTURE_NAME)
+    with named_errors(folder / MODEL_NAME):
+        persistence.save(model, folder / MODEL_NAME)
     n, gain = int(curve.n[-1]), float(curve.improvement[-1])
-    print(
-        f"best of {n}: the true reward improves by {gain:.2f} +- "
-        f"{curve.improvement_stderr[-1]:.2f} over a random response (the longest "
-        f"response: {longest.improvement[-1]:.2f}; the true best: "
-        f"{gain + curve.regret[-1]:.2f})\n"
-        f"model and picture: {folder / MODEL_NAME}, {folder / PICTURE_NAME}"
-    )
+    with written(folder):
+        show_results(
+            f"{len(test)} pairs of {len(unseen)} unseen prompts",
+            results,
+            "std error over prompts",
+            "linear",
+        )
+        say(
+            f"best of {n}: the true reward improves by {gain:.2f} +- "
+            f"{curve.improvement_stderr[-1]:.2f} over a random response (the longest "
+            f"response: {longest.improvement[-1]:.2f}; the true best: "
+            f"{gain + curve.regret[-1]:.2f})\n"
+            f"model and picture: {folder / MODEL_NAME}, {folder / PICTURE_NAME}"
+        )
     return {
         "order_consistency": results[0].order_consistency,
         "order_consistency_stderr": results[0].spread,
@@ -70,6 +69,15 @@ def run(folder, seed) -> dict[str, Any]:
         "best_of_n_improvement": gain,
         "best_of_n_improvement_longest": float(longest.improvement[-1]),
     }
+
+
+def _introduce(data):
+    first = data.pairs[0]
+    say(
+        f"{N_PAIRS} noisy preferences over {len(data.texts)} responses to {N_PROMPTS} "
+        f"prompts, for example:\n  {first['prompt']}\n  a: {first['response_a']}\n"
+        f"  b: {first['response_b']}\n  preferred: {'ba'[int(data.y[0])]}"
+    )
 
 
 def _search(train, y_train, seed):

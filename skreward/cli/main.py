@@ -1,52 +1,116 @@
 """The ``skreward`` command: from a file of texts to a reward model, and back."""
 
 import json
-import logging
-import sys
 import time
-import warnings
 from pathlib import Path
 
 import click
 
 from skreward._version import __version__
-from skreward.cli.files import DataError, check_format, read_table, write_table
+from skreward.cli.ending import ends_in_a_line
 
 __all__ = ["main"]
 
-DATA = click.argument("data", type=click.Path(path_type=Path))
-MODEL = click.argument("model_file", metavar="MODEL", type=click.Path(path_type=Path))
+SEED = click.IntRange(0, 2**32 - 1)
+PATH = click.Path(path_type=Path)
+
+
+def _delimiter(context, parameter, value):
+    value = {"tab": "\t", "\\t": "\t"}.get(value, value)
+    if value is not None and (len(value) != 1 or value in '"\r\n'):
+        raise click.BadParameter("wanted one character, or tab.")
+    return value
+
+
+def _label_values(context, parameter, value):
+    if value is None:
+        return None
+    values = [part.strip() for part in value.split(",")]
+    if len(values) not in (2, 3) or len({v.lower() for v in values}) < len(values):
+        raise click.BadParameter(
+            "wanted two or three distinct values, as in 1,2 or 1,2,0."
+        )
+    return values
+
+
+DATA = click.argument("data", type=PATH)
+MODEL = click.argument("model_file", metavar="MODEL", type=PATH)
+OUTPUT = click.option("-o", "--output", required=True, type=PATH, help="Where to.")
+FORCE = click.option("--force", is_flag=True, help="Replace an existing output.")
 JSON = click.option(
     "--json", "as_json", is_flag=True, help="Last line: one JSON object."
 )
-FORCE = click.option("--force", is_flag=True, help="Replace an existing output.")
-LABEL = click.option(
-    "--label",
-    metavar="COLUMN",
-    help="Column with 1 where response_a is preferred, 0 where response_b is "
-    "[default: label]; for prompt, response tables: a rating.",
+CACHE = click.option(
+    "--cache-dir", type=PATH, help="Folder that keeps embeddings for the next run."
 )
-OUTPUT = click.option(
-    "-o", "--output", required=True, type=click.Path(path_type=Path), help="Where to."
+SUFFIX = click.option(
+    "--suffix",
+    default="",
+    help="Ends the names of the new columns, for a table that has them already.",
 )
+DROP = click.option(
+    "--drop-bad-rows",
+    is_flag=True,
+    help="Leave out rows with an empty or unreadable text or an empty label, and say "
+    "which.",
+)
+DELIMITER = click.option(
+    "--delimiter",
+    metavar="CHAR",
+    callback=_delimiter,
+    help="Of a .csv file, or tab.  [default: ,]",
+)
+READING = [
+    click.option(
+        "--label",
+        metavar="COLUMN",
+        help="Column that says which response is preferred: 1 / 0 and numbers between, "
+        "1 / -1, A / B, first / second, True / False, tie  [default: label]; for "
+        "prompt, response tables: a rating.",
+    ),
+    click.option(
+        "--label-values",
+        metavar="FIRST,SECOND[,TIE]",
+        callback=_label_values,
+        help="What the label holds where the first response is preferred, where the "
+        "second is, and for a tie.",
+    ),
+    DROP,
+    DELIMITER,
+]
 EXPECTED = [
     click.option("--model", help="Refuse unless MODEL embeds with this one."),
     click.option("--template", help="Refuse unless MODEL was fitted with this one."),
     click.option(
         "--trust", multiple=True, metavar="TYPE", help="Allow a further type in MODEL."
     ),
-    click.option("--cache-dir", type=click.Path(path_type=Path), help="Embeddings."),
+    CACHE,
 ]
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def _with(options):
+    """Give a decorator that adds options, in this order."""
+
+    def decorate(command):
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=True
+)
 @click.version_option(__version__, prog_name="skreward")
-def cli():
+@click.option("--traceback", is_flag=True, help="Show where an error arises.")
+def cli(traceback):
     """Reward models from preference texts.
 
     DATA is a .jsonl, .jsonl.gz, .csv or .parquet file with the columns prompt,
     chosen, rejected; or prompt, response_a, response_b and a label; or chosen,
-    rejected (dialogues as in HH-RLHF); or prompt, response and a rating.
+    rejected (dialogues as in HH-RLHF); or prompt, response and a rating. A text is
+    a string or a list of chat messages (as JSON in a .csv file).
     """
 
 
@@ -66,77 +130,78 @@ def cli():
     help="auto: the best of all in cross-validation.",
 )
 @click.option("--folds", type=click.IntRange(2), default=5, show_default=True)
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
-@click.option("--device", default="auto", show_default=True)
-@click.option("--cache-dir", type=click.Path(path_type=Path), help="Keeps embeddings.")
-@LABEL
+@click.option("--seed", type=SEED, default=0, show_default=True)
+@click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    help="Of the embedding model and of the reward: auto, cpu, cuda or cuda:N.",
+)
+@CACHE
+@_with(READING)
 @FORCE
 @JSON
 def fit(data, output, model, template, max_length, reward, folds, seed, device,
-        cache_dir, label, force, as_json):  # fmt: skip
+        cache_dir, force, as_json, **reading):  # fmt: skip
     """Fit a reward model to DATA, and say how well it orders unseen prompts.
 
     Rewards are compared in prompt-disjoint folds, beside two null baselines: the
     longer response wins, and a coin. The best is fitted to all of DATA and saved.
     """
+    _check_output(output, force, ".skops")
     from skreward.cli import commands
 
-    _check_output(output, force, {".skops"})
+    started = time.monotonic()
     embed = commands.make_embedding(
         model, template=template, max_length=max_length, device=device,
         cache_dir=cache_dir,
     )  # fmt: skip
-    started = time.monotonic()
     report = commands.fit(
-        read_table(data), label, embed, reward, folds=folds, seed=seed, output=output
+        data, embed, reward, folds=folds, seed=seed, output=output, reading=reading
     )
-    report["seconds"] = round(time.monotonic() - started, 1)
-    _print_json(report, as_json)
-
-
-def _with_expected(command):
-    for option in reversed(EXPECTED):
-        command = option(command)
-    return command
+    _finish(report, started, as_json)
 
 
 @cli.command()
 @MODEL
 @DATA
-@_with_expected
-@LABEL
+@_with(EXPECTED)
+@_with(READING)
 @JSON
-def evaluate(model_file, data, model, template, trust, cache_dir, label, as_json):
+def evaluate(model_file, data, model, template, trust, cache_dir, as_json, **reading):
     """Say how well MODEL orders the responses in DATA."""
     from skreward.cli import commands
 
     started = time.monotonic()
     fitted = commands.load_model(model_file, model, template, trust, cache_dir)
-    report = commands.evaluate(fitted, read_table(data), label)
-    report["seconds"] = round(time.monotonic() - started, 1)
-    _print_json(report | {"model": str(model_file)}, as_json)
+    report = commands.evaluate(fitted, data, reading)
+    _finish(report | {"model": str(model_file)}, started, as_json)
 
 
 @cli.command()
 @MODEL
 @DATA
 @OUTPUT
-@_with_expected
+@_with(EXPECTED)
+@SUFFIX
+@DROP
+@DELIMITER
 @FORCE
 @JSON
-def score(model_file, data, output, model, template, trust, cache_dir, force, as_json):
-    """Write DATA with the rewards of its responses to a file."""
+def score(model_file, data, output, model, template, trust, cache_dir, force, as_json,
+          **reading):  # fmt: skip
+    """Write DATA with the rewards of its responses to a file.
+
+    A table of prompt, response gets the column reward; one of pairs a reward for
+    either response, and the margin. All its other columns are kept.
+    """
+    _check_output(output, force)
     from skreward.cli import commands
 
-    _check_output(output, force)
     started = time.monotonic()
     fitted = commands.load_model(model_file, model, template, trust, cache_dir)
-    rows = commands.score(fitted, read_table(data))
-    write_table(output, rows)
-    report = {"n_rows": len(rows), "output": str(output), "model": str(model_file)}
-    report["seconds"] = round(time.monotonic() - started, 1)
-    click.echo(f"{len(rows)} rows with rewards written to {output}")
-    _print_json(report, as_json)
+    report = commands.score(fitted, data, output, **reading)
+    _finish(report | {"model": str(model_file)}, started, as_json)
 
 
 @cli.command()
@@ -148,7 +213,7 @@ def score(model_file, data, output, model, template, trust, cache_dir, force, as
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder for the model and the picture.",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--seed", type=SEED, default=0, show_default=True)
 @FORCE
 @JSON
 def demo(output, seed, force, as_json):
@@ -156,64 +221,37 @@ def demo(output, seed, force, as_json):
     from skreward.cli import demo as shown
 
     started = time.monotonic()
-    for name in (shown.MODEL_NAME, shown.PICTURE_NAME):
-        _check_output(output / name, force, make_folder=True)
-    report = shown.run(output, seed)
-    report["seconds"] = round(time.monotonic() - started, 1)
-    _print_json(report, as_json)
+    output.mkdir(parents=True, exist_ok=True)
+    _check_output(output / shown.MODEL_NAME, force, ".skops")
+    _check_output(output / shown.PICTURE_NAME, force, ".png")
+    _finish(shown.run(output, seed), started, as_json)
 
 
 def main(args=None):
-    """Run the command; 0 when it went well, 2 and one line on stderr when not."""
-    logging.basicConfig(level=logging.WARNING, format="skreward: %(message)s")
-    warnings.showwarning = _show_warning
-    try:
-        cli.main(args, prog_name="skreward", standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message())
-    except click.ClickException as error:
-        return _fail(error.format_message())
-    except click.exceptions.Abort:
-        return _fail("interrupted", 130)
-    except OSError as error:
-        has_name = error.filename is not None and error.strerror is not None
-        named = f"{error.filename}: {error.strerror}"
-        return _fail(named if has_name else error.strerror or str(error))
-    except (DataError, ValueError, TypeError, ImportError) as error:
-        return _fail(str(error))
-    return 0
+    """Run the command.
+
+    Parameters
+    ----------
+    args : list of str, default=None
+        What follows the name of the command; None is what the process was given.
+
+    Returns
+    -------
+    code : int
+        0 when it went well; 2 and one line on stderr when not; 130 when interrupted.
+    """
+    return ends_in_a_line(cli, args)
 
 
-def _fail(message, code=2):
-    click.echo(f"skreward: {' '.join(message.split())}", err=True)
-    return code
+def _check_output(path, force, suffix=None):
+    from skreward.cli.output import check_output
+
+    check_output(path, force, suffix)
 
 
-def _show_warning(message, category, filename, lineno, file=None, line=None):
-    text = " ".join(str(message).split())
-    click.echo(f"skreward: warning: {text}", err=True)
+def _finish(report, started, as_json):
+    from skreward.cli.printing import say
 
-
-def _check_output(path, force, suffixes=None, make_folder=False):
-    """Refuse an output that cannot or must not be written, before any work."""
-    if suffixes is None and not make_folder:
-        check_format(path)
-    elif suffixes and path.suffix not in suffixes:
-        raise click.UsageError(f"{path}: wanted a name that ends in .skops")
-    if make_folder:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.parent.is_dir():
-        raise click.UsageError(f"{path}: there is no folder {path.parent}")
-    if path.is_dir():
-        raise click.UsageError(f"{path}: is a folder")
-    if path.exists() and not force:
-        raise click.UsageError(f"{path}: exists; --force replaces it")
-
-
-def _print_json(report, as_json):
+    report["seconds"] = round(time.monotonic() - started, 1)
     if as_json:
-        click.echo(json.dumps(report, allow_nan=False))
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        say(json.dumps(report, allow_nan=False))

@@ -1,0 +1,106 @@
+"""However a command ends: an exit code, and one line on stderr where it failed."""
+
+import logging
+import os
+import sys
+import traceback
+import warnings
+
+import click
+
+from skreward.cli.files import DataError
+from skreward.cli.printing import StdoutError, warn
+
+FAILED, INTERRUPTED = 2, 130
+LONGEST = 1000
+# Errors whose text is meant to be read; of any other the type is told as well.
+SPOKEN = (DataError, StdoutError, ImportError, RuntimeError, TypeError, ValueError)
+
+
+def ends_in_a_line(group: click.Group, args=None) -> int:
+    """Run a group of commands; give the exit code."""
+    args = sys.argv[1:] if args is None else list(args)
+    shows_traceback = "--traceback" in args
+    logging.basicConfig(level=logging.WARNING, format="skreward: %(message)s")
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        try:
+            code = _invoke(group, args)
+            _flush()
+        except SystemExit:
+            raise
+        except BaseException as error:
+            # Of any class: some libraries panic outside of Exception.
+            if shows_traceback:
+                traceback.print_exc()
+            return _fail(error)
+    return code
+
+
+def _invoke(group, args):
+    try:
+        with group.make_context("skreward", args) as context:
+            group.invoke(context)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    return 0
+
+
+def _flush():
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        raise StdoutError(f"stdout cannot be written to ({error.strerror})") from None
+
+
+def _fail(error):
+    if _is_interrupt(error):
+        click.echo("skreward: interrupted", err=True)
+        return INTERRUPTED
+    text = " ".join(_describe(error).split())
+    if len(text) > LONGEST:
+        text = text[: LONGEST - 3] + "..."
+    click.echo(f"skreward: {text}", err=True)
+    if isinstance(error, StdoutError):
+        _give_up_stdout()
+    return FAILED
+
+
+def _is_interrupt(error):
+    """Whether an error is an interrupt, or came of one, as in a failed import."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt | click.exceptions.Abort):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _describe(error):
+    if isinstance(error, click.ClickException):
+        return error.format_message()
+    if isinstance(error, MemoryError):
+        return str(error) or "the memory is full"
+    if isinstance(error, OSError):
+        if error.strerror is None:
+            return str(error) or type(error).__name__
+        name = "" if error.filename is None else f"{error.filename}: "
+        return f"{name}{error.strerror}"
+    text = str(error)
+    if isinstance(error, SPOKEN) and text:
+        return text
+    return f"{type(error).__name__}: {text} (skreward --traceback ... shows where)"
+
+
+def _give_up_stdout():
+    """Let Python not fail again at its end, when it flushes what is left."""
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+    except (OSError, ValueError):
+        return
+
+
+def _show_warning(message, category, filename, lineno, file=None, line=None):
+    warn(str(message))

@@ -1,0 +1,70 @@
+"""What the command says: one door to stdout, figures that mean something."""
+
+import io
+from contextlib import contextmanager
+
+import click
+
+
+class StdoutError(Exception):
+    """Stdout takes no more; what was written to files is written."""
+
+
+def say(text: str):
+    """Print to stdout."""
+    try:
+        click.echo(text)
+    except OSError as error:
+        raise StdoutError(f"stdout cannot be written to ({error.strerror})") from None
+
+
+def warn(text: str):
+    """Say on stderr what did not stop the command."""
+    click.echo(f"skreward: warning: {' '.join(text.split())}", err=True)
+
+
+@contextmanager
+def written(output):
+    """Let an error of stdout say that the output was written all the same."""
+    try:
+        yield
+    except StdoutError as error:
+        raise StdoutError(f"{error}; {output} was written") from None
+
+
+def count(n: int, what: str) -> str:
+    """Write a number and what it counts: 1 pair, 2 pairs."""
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
+
+
+def listed(lines, most=5) -> str:
+    """Name a few lines of a file: line 3; lines 3, 4, ... (12 in all)."""
+    shown = ", ".join(str(line) for line in lines[:most])
+    if len(lines) > most:
+        shown += ", ..."
+    return f"line {shown}" if len(lines) == 1 else f"lines {shown}"
+
+
+def show_results(title, results, spread, best):
+    """Print one table: a reward a row."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    table.add_column("reward")
+    for column in ("order consistency", spread, "calibration error"):
+        table.add_column(column, justify="right")
+    for result in results:
+        table.add_row(
+            f"{result.name} *" if result.name == best else result.name,
+            _figure(result.order_consistency),
+            _figure(result.spread),
+            _figure(result.calibration_error),
+        )
+    out = io.StringIO()
+    Console(file=out, width=100).print(table)
+    say(out.getvalue().rstrip("\n"))
+
+
+def _figure(value):
+    return "-" if value is None else f"{value:.3f}"
