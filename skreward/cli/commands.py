@@ -25,7 +25,6 @@ from skreward.metrics import best_of_n_curve
 from skreward.model_selection import PromptDisjointKFold
 from skreward.text.items import TextPairs, check_template
 from skreward.text.transformer import LLMEmbeddingTransformer
-from skreward.utils.device import resolve
 
 LONG_SECONDS = 2.0
 # Where the pipeline that `fit` saves keeps which prompts it was trained on.
@@ -34,6 +33,8 @@ TRAINED = "trained_prompt_ids_"
 
 def make_embedding(model, **options) -> LLMEmbeddingTransformer:
     """Make the transformer; None is its default model."""
+    from skreward.utils.device import resolve  # loads torch
+
     resolve(options["device"])
     check_template(options["template"])
     cache_dir = options.pop("cache_dir")
