@@ -2,6 +2,7 @@
 
 import warnings
 from numbers import Integral
+from typing import Any, Literal, Self
 
 import numpy as np
 from scipy.optimize import brentq
@@ -19,6 +20,7 @@ from skreward.model_selection import disjoint_folds, n_samples, take
 from skreward.models.base import BaseRewardModel, require_pairs
 from skreward.models.meta import fit_parameters, take_parameters
 from skreward.utils.compat import HasMethods, Interval, StrOptions, fit_context
+from skreward.utils.typing import Array, ArrayLike
 
 __all__ = ["CalibratedReward"]
 
@@ -120,14 +122,27 @@ class CalibratedReward(BaseRewardModel):
         "n_jobs": [Integral, None],
     }
 
-    def __init__(self, estimator, *, method="temperature", cv=5, n_jobs=None):
+    def __init__(
+        self,
+        estimator: Any,
+        *,
+        method: Literal["temperature", "isotonic"] = "temperature",
+        cv: Any = 5,
+        n_jobs: int | None = None,
+    ) -> None:
         self.estimator = estimator
         self.method = method
         self.cv = cv
         self.n_jobs = n_jobs
 
     @fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y=None, sample_weight=None, **fit_params):
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        **fit_params: Any,
+    ) -> Self:
         """Fit the reward on everything, and g on margins out of fold.
 
         Parameters
@@ -184,7 +199,7 @@ class CalibratedReward(BaseRewardModel):
         self._calibrate(margin, target, weight)
         return self
 
-    def predict(self, X):
+    def predict(self, X: Any) -> Array:
         """Reward of every item, or margin of every pair.
 
         Parameters
@@ -203,7 +218,7 @@ class CalibratedReward(BaseRewardModel):
         check_is_fitted(self)
         return self._scaled(self.estimator_.predict(X))
 
-    def predict_reward(self, X):
+    def predict_reward(self, X: Any) -> Array:
         """Reward of every embedding, whatever the leading shape.
 
         Parameters
@@ -223,7 +238,7 @@ class CalibratedReward(BaseRewardModel):
             model = model[-1]
         return self._scaled(model.predict_reward(X))
 
-    def predict_preference_proba(self, X):
+    def predict_preference_proba(self, X: Any) -> Array:
         """P(first preferred) of every pair: g(r(first) - r(second)).
 
         Parameters
@@ -268,12 +283,12 @@ class CalibratedReward(BaseRewardModel):
             self.margin_knots_, self.proba_knots_ = rising_curve(margin, target, weight)
 
     @property
-    def n_features_in_(self):
+    def n_features_in_(self) -> int:
         """Width of the embeddings."""
         return self._of_estimator("n_features_in_")
 
     @property
-    def feature_names_in_(self):
+    def feature_names_in_(self) -> Array:
         """Names of the items' features, where the estimator has them."""
         return self._of_estimator("feature_names_in_")
 
@@ -282,7 +297,7 @@ class CalibratedReward(BaseRewardModel):
             raise AttributeError(f"{type(self).__name__} has no {name} before fit.")
         return getattr(self.estimator_, name)
 
-    def get_metadata_routing(self):
+    def get_metadata_routing(self) -> MetadataRouter:
         """What is asked of metadata routing, and passed on to the estimator."""
         to_fit = MethodMapping().add(caller="fit", callee="fit")
         router = MetadataRouter(owner=self).add_self_request(self)

@@ -1,6 +1,7 @@
 """What linear rewards share: rewards of items, and how far coefficients are known."""
 
 import warnings
+from typing import Any
 
 import numpy as np
 from scipy.special import ndtri
@@ -14,6 +15,7 @@ from skreward.solvers.covariance import MAX_FEATURES, coef_covariance
 from skreward.solvers.items import item_rewards
 from skreward.utils.arrays import compute_dtype, rows_as
 from skreward.utils.checks import check_real
+from skreward.utils.typing import ArrayLike
 
 BLOCK_ROWS = 4096
 # Share of a difference beyond which it leaves what training pairs tell about.
@@ -27,7 +29,7 @@ class LinearReward(LikelihoodReward):
     is fitted.
     """
 
-    def predict(self, X, return_std=False):
+    def predict(self, X: Any, return_std: bool = False) -> Any:
         """Reward of every item, or margin of every pair, and its standard error.
 
         Parameters
@@ -84,8 +86,12 @@ class LinearReward(LikelihoodReward):
         return mean, std
 
     def coef_intervals(
-        self, feature_names=None, *, confidence_level=0.95, as_frame=False
-    ):
+        self,
+        feature_names: ArrayLike | None = None,
+        *,
+        confidence_level: float = 0.95,
+        as_frame: bool = False,
+    ) -> Any:
         """What the reward pays for every feature, with confidence intervals.
 
         Parameters

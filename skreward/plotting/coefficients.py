@@ -1,10 +1,13 @@
 """Which features a linear reward pays for, with intervals."""
 
+from typing import Any, Self
+
 import numpy as np
 from sklearn.pipeline import Pipeline
 
 from skreward.plotting.axes import _axes
 from skreward.utils.checks import check_count
+from skreward.utils.typing import Array, ArrayLike
 
 
 class CoefficientDisplay:
@@ -42,7 +45,15 @@ class CoefficientDisplay:
     True
     """
 
-    def __init__(self, *, feature, coef, lower, upper, confidence_level=0.95):
+    def __init__(
+        self,
+        *,
+        feature: Array,
+        coef: Array,
+        lower: Array,
+        upper: Array,
+        confidence_level: float = 0.95,
+    ) -> None:
         self.feature = feature
         self.coef = coef
         self.lower = lower
@@ -52,14 +63,14 @@ class CoefficientDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator,
+        estimator: Any,
         *,
-        feature_names=None,
-        confidence_level=0.95,
-        n_features=20,
-        ax=None,
-        **kwargs,
-    ):
+        feature_names: ArrayLike | None = None,
+        confidence_level: float = 0.95,
+        n_features: int | None = 20,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw the coefficients that are furthest from zero in standard errors.
 
         Parameters
@@ -110,7 +121,7 @@ class CoefficientDisplay:
         display = cls(**columns, confidence_level=confidence_level)
         return display.plot(ax=ax, **kwargs)
 
-    def plot(self, *, ax=None, **kwargs):
+    def plot(self, *, ax: Any = None, **kwargs: Any) -> Self:
         """Draw a line a feature.
 
         Parameters
