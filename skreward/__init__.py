@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from skreward.persistence import load, save
     from skreward.text.statistics import TextStatisticsTransformer
     from skreward.text.transformer import LLMEmbeddingTransformer
+    from skreward.utils.through import predict_preference_proba, predict_reward
 
 __all__ = [
     "BradleyTerryMLPRegressor",
@@ -35,6 +36,8 @@ __all__ = [
     "metrics",
     "model_selection",
     "plotting",
+    "predict_preference_proba",
+    "predict_reward",
     "save",
 ]
 
@@ -51,6 +54,8 @@ _PLACES = {
     "RewardEnsemble": "models.ensemble",
     "TextStatisticsTransformer": "text.statistics",
     "load": "persistence",
+    "predict_preference_proba": "utils.through",
+    "predict_reward": "utils.through",
     "save": "persistence",
 }
 _ROOMS = {"annotation", "datasets", "metrics", "model_selection", "plotting"}

@@ -322,6 +322,16 @@ TABLE = {
     "margins short": (
         lambda: order_consistency_score(Y, [1.0]), ValueError, "4 labels for 1 pairs",
     ),
+    "margins empty": (
+        lambda: order_consistency_score([], []), ValueError, "y_pred is empty",
+    ),
+    "probabilities empty": (
+        lambda: expected_calibration_error([], []), ValueError, "y_proba is empty",
+    ),
+    "margins of no weight": (
+        lambda: order_consistency_score(Y, Y, sample_weight=[0] * 4),
+        ValueError, "zero",
+    ),
     "margins NaN": (
         lambda: order_consistency_score(Y, with_value(Y, np.nan)), ValueError, "y_pred",
     ),

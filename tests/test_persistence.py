@@ -44,6 +44,10 @@ from skreward import BradleyTerryRegressor, LLMEmbeddingTransformer
 from skreward.metrics import neg_preference_log_loss_scorer
 from skreward.model_selection import PromptDisjointKFold
 
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::sklearn.exceptions.InconsistentVersionWarning",
+    "ignore::sklearn.exceptions.ConvergenceWarning",
+)
 rng = np.random.default_rng(0)
 X = rng.uniform(0.1, 1, size=(60, 4))
 Y = (X[:, 0] + X[:, 1] > 1.1).astype(int)

@@ -165,9 +165,9 @@ def _coin(result, n_pairs):
     )
 
 
-def load_model(path, model, template, trust, cache_dir) -> Pipeline:
+def load_model(path, model, template, trust, remote_code, cache_dir) -> Pipeline:
     """Load a pipeline that `fit` saved; refuse another embedding model or template."""
-    fitted = persistence.load(path, trusted=trust)
+    fitted = persistence.load(path, trust, trust_remote_code=remote_code)
     if not isinstance(fitted, Pipeline) or not isinstance(
         fitted[0], LLMEmbeddingTransformer
     ):

@@ -22,6 +22,7 @@ from skreward.models.bradley_terry import BradleyTerryRegressor
 from skreward.models.bradley_terry_mlp import BradleyTerryMLPRegressor
 from skreward.models.classifier import PairwiseClassifierReward
 from skreward.models.itemwise import ItemwiseTransformer
+from skreward.utils.through import predict_preference_proba
 
 INNER_FOLDS = 3
 # A fold of fewer pairs has no order consistency to speak of: it is one of few values.
@@ -176,16 +177,11 @@ def threads_for(n_numbers):
 
 def calibration_error(model, pairs, y) -> float | None:
     """Expected calibration error of a reward; None where it gives no probabilities."""
-    while hasattr(model, "best_estimator_") or hasattr(model, "steps"):
-        if hasattr(model, "steps"):
-            for _, step in model.steps[:-1]:
-                pairs = step.transform(pairs)
-            model = model.steps[-1][1]
-        else:
-            model = model.best_estimator_
-    if not hasattr(model, "predict_preference_proba"):
+    try:
+        proba = predict_preference_proba(model, pairs)
+    except TypeError:
         return None
-    return expected_calibration_error(y, model.predict_preference_proba(pairs))
+    return expected_calibration_error(y, proba)
 
 
 def _over_folds(name, shares, says, errors=None):

@@ -84,6 +84,12 @@ EXPECTED = [
     click.option(
         "--trust", multiple=True, metavar="TYPE", help="Allow a further type in MODEL."
     ),
+    click.option(
+        "--trust-remote-code",
+        "remote_code",
+        is_flag=True,
+        help="Run the Python code that lies with MODEL's language model.",
+    ),
     CACHE,
 ]
 
@@ -168,12 +174,15 @@ def fit(data, output, model, template, max_length, reward, folds, seed, device,
 @_with(EXPECTED)
 @_with(READING)
 @JSON
-def evaluate(model_file, data, model, template, trust, cache_dir, as_json, **reading):
+def evaluate(model_file, data, model, template, trust, remote_code, cache_dir, as_json,
+             **reading):  # fmt: skip
     """Say how well MODEL orders the responses in DATA."""
     from skreward.cli import commands
 
     started = time.monotonic()
-    fitted = commands.load_model(model_file, model, template, trust, cache_dir)
+    fitted = commands.load_model(
+        model_file, model, template, trust, remote_code, cache_dir
+    )
     report = commands.evaluate(fitted, data, reading)
     _finish(report | {"model": str(model_file)}, started, as_json)
 
@@ -188,8 +197,8 @@ def evaluate(model_file, data, model, template, trust, cache_dir, as_json, **rea
 @DELIMITER
 @FORCE
 @JSON
-def score(model_file, data, output, model, template, trust, cache_dir, force, as_json,
-          **reading):  # fmt: skip
+def score(model_file, data, output, model, template, trust, remote_code, cache_dir,
+          force, as_json, **reading):  # fmt: skip
     """Write DATA with the rewards of its responses to a file.
 
     A table of prompt, response gets the column reward; one of pairs a reward for
@@ -199,7 +208,9 @@ def score(model_file, data, output, model, template, trust, cache_dir, force, as
     from skreward.cli import commands
 
     started = time.monotonic()
-    fitted = commands.load_model(model_file, model, template, trust, cache_dir)
+    fitted = commands.load_model(
+        model_file, model, template, trust, remote_code, cache_dir
+    )
     report = commands.score(fitted, data, output, **reading)
     _finish(report | {"model": str(model_file)}, started, as_json)
 

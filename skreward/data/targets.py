@@ -47,6 +47,8 @@ def check_numbers(values: Any, name: str) -> Array:
         )
     values = values.astype(np.float64)
     assert_all_finite(values, input_name=name)
+    if len(values) == 0:
+        raise ValueError(f"{name} is empty.")
     return values
 
 

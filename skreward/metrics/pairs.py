@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from skreward.data.gate import check_weight
 from skreward.data.targets import check_numbers, check_preferences
 from skreward.objectives import OBJECTIVES
-from skreward.utils.compat import check_sample_weight
 from skreward.utils.typing import ArrayLike, Link
 
 
@@ -158,14 +158,9 @@ def expected_calibration_error(
     """
     if not isinstance(n_bins, int | np.integer) or n_bins < 1:
         raise ValueError(f"n_bins must be an int of at least 1, got {n_bins!r}.")
-    proba = check_numbers(y_proba, "y_proba")
-    if ((proba < 0) | (proba > 1)).any():
-        raise ValueError(
-            "y_proba must hold probabilities in [0, 1], got values from "
-            f"{proba.min():g} to {proba.max():g}; margins are no probabilities."
-        )
+    proba = check_probabilities(y_proba)
     target = check_preferences(y_true, len(proba), "y_true")
-    weight = check_sample_weight(sample_weight, proba, ensure_non_negative=True)
+    weight = check_weight(sample_weight, len(proba), "pair")
     # Both orders of a pair fall into mirrored bins with the same gap, so one half
     # of [0, 1] tells all; the middle bin of an odd number mirrors itself: gap 0.
     confidence = np.abs(proba - 0.5)
@@ -182,8 +177,19 @@ def _agreement(target, margin):
     return 0.5 + (target - 0.5) * np.sign(margin)
 
 
+def check_probabilities(y_proba):
+    """Give probabilities as finite float64 in [0, 1], or raise."""
+    proba = check_numbers(y_proba, "y_proba")
+    if ((proba < 0) | (proba > 1)).any():
+        raise ValueError(
+            "y_proba must hold probabilities in [0, 1], got values from "
+            f"{proba.min():g} to {proba.max():g}; margins are no probabilities."
+        )
+    return proba
+
+
 def _check_margins(y_true, y_pred, sample_weight):
     margin = check_numbers(y_pred, "y_pred")
     target = check_preferences(y_true, len(margin), "y_true")
-    weight = check_sample_weight(sample_weight, margin, ensure_non_negative=True)
+    weight = check_weight(sample_weight, len(margin), "pair")
     return margin, target, weight

@@ -3,36 +3,39 @@
 import numpy as np
 from sklearn.utils.metadata_routing import MetadataRequest
 
-from skreward.data.gate import is_pairs
-from skreward.data.targets import check_numbers
+from skreward.data.gate import check_weight, is_pairs
+from skreward.data.targets import check_numbers, check_preferences
 from skreward.metrics.pairs import (
+    check_probabilities,
     expected_calibration_error,
     order_consistency_score,
-    preference_log_loss,
 )
-from skreward.objectives import OBJECTIVES
-from skreward.utils.compat import check_sample_weight
+from skreward.utils.through import predict_preference_proba
 
 
 class PreferenceScorer:
-    """Scorer ``(estimator, X, y=None, sample_weight=None)`` that needs ``predict``.
+    """Scorer ``(estimator, X, y=None, sample_weight=None)``.
 
-    Works on whatever predicts margins of pairs, a Pipeline too, and takes ``y=None``
-    where the first of a pair is always the chosen one.
+    Takes ``y=None`` where the first of a pair is always the chosen one. A scorer of
+    order needs ``predict`` alone. A scorer of probabilities asks the estimator for
+    them, inside a Pipeline or a search too, and refuses one that has none: only the
+    estimator knows which link its margins have, or that they have no link.
     """
 
-    def __init__(self, name, of_pairs, of_items=None, sample_weight_request=None):
+    def __init__(self, name, sample_weight_request=None):
         self.name = name
-        self.of_pairs = of_pairs
-        self.of_items = of_items
         self.sample_weight_request = sample_weight_request
 
     def __call__(self, estimator, X, y=None, sample_weight=None):
-        """Score the margins, or the rewards, that the estimator predicts for X."""
+        """Score what the estimator predicts for X."""
+        of_proba = OF_PROBA.get(self.name)
         if is_pairs(X):
-            score = self.of_pairs
-        elif self.of_items is not None:
-            score = self.of_items
+            if of_proba is not None:
+                proba = predict_preference_proba(estimator, X)
+                return of_proba(y, proba, sample_weight=sample_weight)
+            score = order_consistency_score
+        elif of_proba is None:
+            score = _rated_order_consistency
         else:
             raise ValueError(f"{self.name} scores pairs, and X holds items.")
         return score(y, estimator.predict(X), sample_weight=sample_weight)
@@ -50,7 +53,7 @@ class PreferenceScorer:
         scorer : PreferenceScorer
             A new one: this one is shared by all who import it.
         """
-        return PreferenceScorer(self.name, self.of_pairs, self.of_items, sample_weight)
+        return PreferenceScorer(self.name, sample_weight)
 
     def get_metadata_routing(self):
         """What is asked of metadata routing."""
@@ -76,7 +79,9 @@ def _rated_order_consistency(y_true, y_pred, *, sample_weight=None):
     ratings, rewards = check_numbers(y_true, "y_true"), check_numbers(y_pred, "y_pred")
     if len(ratings) != len(rewards):
         raise ValueError(f"y has {len(ratings)} ratings for {len(rewards)} items.")
-    weight = check_sample_weight(sample_weight, rewards, ensure_non_negative=True)
+    weight = check_weight(sample_weight, len(rewards), "item")
+    # Their squares are summed.
+    weight = weight / weight.max()
     rating = np.unique(ratings, return_inverse=True)[1]
     rank = np.unique(rewards, return_inverse=True)[1]
     cell = np.unique(rank * (rating.max() + 1) + rating, return_inverse=True)[1]
@@ -112,25 +117,29 @@ def _concordant(rating, rank, weight):
     return concordant
 
 
-def _neg_log_loss(y_true, y_pred, *, sample_weight=None):
-    return -preference_log_loss(y_true, y_pred, sample_weight=sample_weight)
+def _neg_log_loss(y_true, y_proba, *, sample_weight=None):
+    proba = check_probabilities(y_proba)
+    # As scikit-learn's: what rounds to certainty is as certain as its dtype tells.
+    eps = np.finfo(np.result_type(np.asarray(y_proba), np.float32)).eps
+    proba = np.clip(proba, eps, 1 - eps)
+    target = check_preferences(y_true, len(proba), "y_true")
+    weight = check_weight(sample_weight, len(proba), "pair")
+    value = target * np.log(proba) + (1 - target) * np.log1p(-proba)
+    return float(np.average(value, weights=weight))
 
 
-def _neg_calibration_error(y_true, y_pred, *, sample_weight=None):
-    proba = OBJECTIVES["logistic"].probability(np.asarray(y_pred, dtype=float))
-    return -expected_calibration_error(y_true, proba, sample_weight=sample_weight)
+def _neg_calibration_error(y_true, y_proba, *, sample_weight=None):
+    return -expected_calibration_error(y_true, y_proba, sample_weight=sample_weight)
 
 
-order_consistency_scorer = PreferenceScorer(
-    "order_consistency_scorer", order_consistency_score, _rated_order_consistency
-)
+# Scorers of probabilities; others score the order of margins, or of rated items.
+OF_PROBA = {
+    "neg_preference_log_loss_scorer": _neg_log_loss,
+    "neg_expected_calibration_error_scorer": _neg_calibration_error,
+}
 
-
-neg_preference_log_loss_scorer = PreferenceScorer(
-    "neg_preference_log_loss_scorer", _neg_log_loss
-)
-
-
+order_consistency_scorer = PreferenceScorer("order_consistency_scorer")
+neg_preference_log_loss_scorer = PreferenceScorer("neg_preference_log_loss_scorer")
 neg_expected_calibration_error_scorer = PreferenceScorer(
-    "neg_expected_calibration_error_scorer", _neg_calibration_error
+    "neg_expected_calibration_error_scorer"
 )

@@ -10,6 +10,8 @@ from inspect import isfunction
 
 import numpy as np
 
+from skreward.utils.compat import without_array_libraries
+
 SCALARS = (
     "bool bool_ int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 "
     "float64 longdouble str_ bytes_ datetime64 timedelta64"
@@ -135,7 +137,9 @@ def estimator_names() -> frozenset[str]:
     # Public names are found when they are asked for; classes begin with a capital.
     public = [getattr(package, name) for name in package.__all__ if name[0].isupper()]
     ours = [found for found in public if issubclass(found, BaseEstimator)]
-    return _full_names([*ours, *(found for _, found in all_estimators())])
+    with without_array_libraries():
+        theirs = [found for _, found in all_estimators()]
+    return _full_names([*ours, *theirs])
 
 
 @cache

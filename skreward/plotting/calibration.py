@@ -4,11 +4,11 @@ from typing import Any, Literal, Self
 
 import numpy as np
 from sklearn.calibration import CalibrationDisplay as _ClassifierCalibrationDisplay
-from sklearn.pipeline import Pipeline
 
 from skreward.data.targets import check_preferences
 from skreward.plotting.axes import _require_matplotlib
 from skreward.utils.checks import check_count
+from skreward.utils.through import predict_preference_proba
 from skreward.utils.typing import ArrayLike
 
 
@@ -59,7 +59,8 @@ class CalibrationDisplay(_ClassifierCalibrationDisplay):
         Parameters
         ----------
         estimator : estimator
-            With ``predict_preference_proba``, or a pipeline that ends in one.
+            With ``predict_preference_proba``; or a pipeline that ends in one, or a
+            search over it.
         X : EmbeddingPairs or array-like of shape (n_pairs, 2, n_features)
             Pairs.
         y : array-like of shape (n_pairs,), default=None
@@ -74,16 +75,7 @@ class CalibrationDisplay(_ClassifierCalibrationDisplay):
         display : CalibrationDisplay
         """
         name = type(estimator).__name__ if name is None else name
-        last = estimator
-        if isinstance(estimator, Pipeline):
-            last = estimator[-1]
-            X = estimator[:-1].transform(X) if len(estimator) > 1 else X
-        if not hasattr(last, "predict_preference_proba"):
-            raise TypeError(
-                f"{type(last).__name__} has no predict_preference_proba: its margins "
-                "are no preference probabilities, so they cannot be calibrated."
-            )
-        proba = last.predict_preference_proba(X)
+        proba = predict_preference_proba(estimator, X)
         return cls.from_predictions(y, proba, name=name, **kwargs)
 
     @classmethod

@@ -342,3 +342,12 @@ def test_real_dialogues_are_ordered_better_than_by_chance(command, tmp_path):
     assert report["n_pairs"] == 1700
     assert report["order_consistency"] >= 0.58
     assert report["order_consistency"] > report["compared"]["longer response"]
+
+
+def test_code_beside_a_model_runs_for_who_says_so(command, tmp_path, model, data):
+    fitted = skreward.load(model)
+    fitted[0].trust_remote_code = True
+    path = tmp_path / "remote.skops"
+    skreward.save(fitted, path)
+    assert "--trust-remote-code" in command.refused("evaluate", path, data)
+    assert command.run("evaluate", path, data, "--trust-remote-code")[0] == 0

@@ -3,10 +3,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
-from scipy.stats import kendalltau
+from scipy.special import expit
+from scipy.stats import kendalltau, norm
 from sklearn.metrics import accuracy_score, log_loss
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
-from skreward import BradleyTerryRegressor
+from skreward import (
+    BradleyTerryRegressor,
+    ItemwiseTransformer,
+    PairwiseClassifierReward,
+    RewardEnsemble,
+)
 from skreward.metrics import (
     expected_calibration_error,
     neg_expected_calibration_error_scorer,
@@ -133,26 +142,87 @@ def test_items_are_scored_as_kendall_does():
     assert_allclose(model.score(X, ratings), (tau + 1) / 2)
 
 
-def test_scorers_need_predict_alone(preferences):
+def test_a_scorer_of_order_needs_predict_alone(preferences):
     class Margins:
         def predict(self, X):
             return np.linspace(-1, 2, len(X))
 
     pairs, y = preferences.pairs, preferences.y
-    margin = Margins().predict(pairs)
     for X in (pairs, pairs.to_dense()):
         assert order_consistency_scorer(Margins(), X, y) == order_consistency_score(
-            y, margin
-        )
-        assert neg_preference_log_loss_scorer(Margins(), X, y) == -preference_log_loss(
-            y, margin
-        )
-        proba = 1 / (1 + np.exp(-margin))
-        assert_allclose(
-            neg_expected_calibration_error_scorer(Margins(), X, y),
-            -expected_calibration_error(y, proba),
+            y, Margins().predict(pairs)
         )
     assert repr(order_consistency_scorer) == "order_consistency_scorer"
+
+
+@pytest.mark.parametrize("link", ["logistic", "probit"])
+def test_scorers_of_probabilities_ask_the_estimator(link, preferences):
+    pairs, y = preferences.pairs, preferences.y
+    model = BradleyTerryRegressor(link=link).fit(pairs, y)
+    margin = model.predict(pairs)
+    proba = norm.cdf(margin) if link == "probit" else expit(margin)
+    scaler = ItemwiseTransformer(FunctionTransformer())
+    pipeline = make_pipeline(scaler, model).fit(pairs, y)
+    search = GridSearchCV(pipeline, {}, cv=2).fit(pairs, y)
+    nested = make_pipeline(scaler, search).fit(pairs, y)
+    for estimator in (model, pipeline, search, nested):
+        assert_allclose(
+            neg_preference_log_loss_scorer(estimator, pairs, y),
+            -preference_log_loss(y, margin, link=link),
+        )
+        assert_allclose(
+            neg_expected_calibration_error_scorer(estimator, pairs, y),
+            -expected_calibration_error(y, proba),
+        )
+
+
+def test_the_loss_of_a_probability_is_that_of_scikit_learn(labelled):
+    y, margin, weight = labelled
+
+    class Sure:
+        def predict_preference_proba(self, X):
+            return expit(30 * margin).astype(np.float32)
+
+    found = neg_preference_log_loss_scorer(Sure(), np.zeros((500, 2, 1)), y, weight)
+    wanted = -log_loss(y, Sure().predict_preference_proba(None), sample_weight=weight)
+    assert_allclose(found, wanted, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "scorer", [neg_preference_log_loss_scorer, neg_expected_calibration_error_scorer]
+)
+def test_margins_that_are_no_log_odds_have_no_such_score(scorer, preferences):
+    pairs, y = preferences.pairs, preferences.y
+    for model in (PairwiseClassifierReward(), RewardEnsemble(n_estimators=2)):
+        name = type(model).__name__
+        with pytest.raises(TypeError, match=rf"{name} has no predict_pref.*Calibrated"):
+            scorer(make_pipeline(model).fit(pairs, y), pairs, y)
+
+
+@pytest.mark.parametrize("largest", [1e308, 1e-300])
+def test_only_proportions_of_weights_count(largest, labelled):
+    y, margin, weight = labelled
+    scale = largest / weight.max()
+    proba = expit(margin)
+    for score, predicted in (
+        (order_consistency_score, margin),
+        (preference_log_loss, margin),
+        (expected_calibration_error, proba),
+    ):
+        assert_allclose(
+            score(y, predicted, sample_weight=weight * scale),
+            score(y, predicted, sample_weight=weight),
+        )
+
+    class Fixed:
+        def predict(self, X):
+            return margin
+
+    X = np.zeros((500, 1))
+    assert_allclose(
+        order_consistency_scorer(Fixed(), X, margin + y, weight * scale),
+        order_consistency_scorer(Fixed(), X, margin + y, weight),
+    )
 
 
 def test_agreement_of_pairs_is_what_order_consistency_averages():

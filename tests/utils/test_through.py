@@ -1,0 +1,59 @@
+"""Methods of a reward model, through what it stands in."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import skreward
+from skreward import BradleyTerryRegressor, ItemwiseTransformer
+
+
+@pytest.fixture
+def models():
+    scaler = ItemwiseTransformer(StandardScaler())
+    pipeline = make_pipeline(scaler, BradleyTerryRegressor())
+    grid = {"bradleyterryregressor__alpha": [0.1]}
+    return {
+        "model": BradleyTerryRegressor(),
+        "one step": make_pipeline(BradleyTerryRegressor()),
+        "pipeline": pipeline,
+        "search": GridSearchCV(pipeline, grid, cv=2),
+        "search in a pipeline": make_pipeline(
+            scaler, GridSearchCV(pipeline, grid, cv=2)
+        ),
+        "pipeline in a pipeline": make_pipeline(scaler, pipeline),
+    }
+
+
+def test_every_way_in_gives_what_the_model_gives(models, preferences):
+    pairs, y = preferences.pairs, preferences.y
+    candidates = preferences.embeddings[:40].reshape(4, 5, 2, -1)
+    for name, model in models.items():
+        model.fit(pairs, y)
+        rewards = skreward.predict_reward(model, pairs)
+        assert rewards.shape == (len(pairs), 2), name
+        margins = rewards[:, 0] - rewards[:, 1]
+        assert_array_equal(margins, model.predict(pairs))
+        items = skreward.predict_reward(model, preferences.embeddings[:40])
+        assert_array_equal(items, model.predict(preferences.embeddings[:40]))
+        # Two candidates a prompt are no pairs here.
+        for shape in ((20, 2, -1), (4, 5, 2, -1)):
+            X = candidates.reshape(shape)
+            found = skreward.predict_reward(model, X)
+            assert_array_equal(found, items.reshape(X.shape[:-1]))
+        proba = skreward.predict_preference_proba(model, pairs)
+        np.testing.assert_allclose(proba, 1 / (1 + np.exp(-margins)))
+
+
+def test_what_has_no_such_method_is_named(preferences):
+    ridge = make_pipeline(Ridge()).fit(preferences.embeddings, preferences.rewards)
+    with pytest.raises(TypeError, match=r"Ridge has no predict_reward; .* no reward"):
+        skreward.predict_reward(ridge, preferences.embeddings)
+    search = GridSearchCV(BradleyTerryRegressor(), {"alpha": [1.0]}, refit=False, cv=2)
+    search.fit(preferences.pairs, preferences.y)
+    with pytest.raises(TypeError, match="GridSearchCV has no best estimator"):
+        skreward.predict_preference_proba(search, preferences.pairs)
