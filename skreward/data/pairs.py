@@ -1,12 +1,13 @@
 """The pair container: items stored once, comparisons as integer indices."""
 
 from collections.abc import Hashable
-from typing import Any
+from typing import Any, Literal, Self
 
 import numpy as np
 import scipy.sparse as sp
 
 from skreward.utils.checks import check_index, refuse_missing
+from skreward.utils.typing import Array, ArrayLike, Items
 
 __all__ = ["EmbeddingPairs"]
 
@@ -66,7 +67,9 @@ class EmbeddingPairs:
 
     ndim = 3
 
-    def __init__(self, embeddings, index, prompt_ids=None):
+    def __init__(
+        self, embeddings: Items, index: ArrayLike, prompt_ids: ArrayLike | None = None
+    ) -> None:
         self.embeddings = _check_embeddings(embeddings)
         self.index = _check_pairs(index, self.embeddings.shape[0])
         self.prompt_ids = _check_prompt_ids(
@@ -81,7 +84,13 @@ class EmbeddingPairs:
         return self
 
     @classmethod
-    def from_dense(cls, X, *, prompt_ids=None, deduplicate=True):
+    def from_dense(
+        cls,
+        X: ArrayLike,
+        *,
+        prompt_ids: ArrayLike | None = None,
+        deduplicate: bool = True,
+    ) -> Self:
         """Make a container from a dense array of pairs.
 
         Parameters
@@ -107,20 +116,23 @@ class EmbeddingPairs:
             )
         n_pairs = X.shape[0]
         items = _check_embeddings(X.reshape(2 * n_pairs, X.shape[2]))
+        ids = None
         if prompt_ids is not None:
-            prompt_ids = _prompt_ids_of_sides(prompt_ids, n_pairs).ravel()
-            prompt_ids = _check_prompt_ids(prompt_ids, 2 * n_pairs, "item")
+            of_sides = _prompt_ids_of_sides(prompt_ids, n_pairs)
+            ids = _check_prompt_ids(of_sides.ravel(), 2 * n_pairs, "item")
         index = np.arange(2 * n_pairs).reshape(n_pairs, 2)
         if deduplicate:
-            first, inverse = _distinct_rows(items, prompt_ids)
+            first, inverse = _distinct_rows(items, ids)
             if len(first) < len(items):
                 items, index = items[first], inverse[index]
-                prompt_ids = None if prompt_ids is None else prompt_ids[first]
+                ids = None if ids is None else ids[first]
         # Two equal responses may well have been compared: no error here.
-        return cls._view(items, index, prompt_ids)
+        return cls._view(items, index, ids)
 
     @classmethod
-    def from_chosen_rejected(cls, chosen, rejected, *, prompt_ids=None):
+    def from_chosen_rejected(
+        cls, chosen: Items, rejected: Items, *, prompt_ids: ArrayLike | None = None
+    ) -> Self:
         """Make a container of chosen-first pairs; fit it with ``y=None``.
 
         Parameters
@@ -151,7 +163,14 @@ class EmbeddingPairs:
         return cls(sp.vstack([chosen, rejected], format="csr"), index, prompt_ids)
 
     @classmethod
-    def from_candidates(cls, embeddings, index, *, response_axis=1, prompt_ids=None):
+    def from_candidates(
+        cls,
+        embeddings: ArrayLike,
+        index: ArrayLike,
+        *,
+        response_axis: Literal[0, 1] = 1,
+        prompt_ids: ArrayLike | None = None,
+    ) -> Self:
         """Make a container from the candidates of every prompt, without a copy.
 
         Parameters
@@ -203,27 +222,27 @@ class EmbeddingPairs:
         return cls(embeddings.reshape(-1, embeddings.shape[2]), item, of_item)
 
     @property
-    def n_items(self):
+    def n_items(self) -> int:
         """Rows of the embeddings."""
         return self.embeddings.shape[0]
 
     @property
-    def n_features(self):
+    def n_features(self) -> int:
         """Columns of the embeddings."""
         return self.embeddings.shape[1]
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, int, int]:
         """``(n_pairs, 2, n_features)``."""
         return (self.index.shape[0], 2, self.embeddings.shape[1])
 
     @property
-    def dtype(self):
+    def dtype(self) -> np.dtype[Any]:
         """Dtype of the embeddings."""
         return self.embeddings.dtype
 
     @property
-    def pair_prompt_ids(self):
+    def pair_prompt_ids(self) -> Array | None:
         """Prompt ids of both sides, ``(n_pairs, 2)``, or None where not known."""
         return None if self.prompt_ids is None else self.prompt_ids[self.index]
 
@@ -270,19 +289,19 @@ class EmbeddingPairs:
             f"n_features={self.n_features}, dtype={self.dtype}{prompts})"
         )
 
-    def to_dense(self):
+    def to_dense(self) -> Array:
         """Copy the pairs into an array of shape ``(n_pairs, 2, n_features)``."""
         rows = self.embeddings[self.index.ravel()]
         rows = rows.toarray() if sp.issparse(rows) else np.asarray(rows)
         return rows.reshape(self.shape)
 
-    def swap(self):
+    def swap(self) -> Self:
         """Give the same pairs with first and second exchanged."""
         return self._view(
             self.embeddings, np.ascontiguousarray(self.index[:, ::-1]), self.prompt_ids
         )
 
-    def compact(self):
+    def compact(self) -> Self:
         """Copy the items that occur in a pair, in their order, and drop the rest."""
         occurring, index = np.unique(self.index, return_inverse=True)
         return self._view(
@@ -293,6 +312,10 @@ class EmbeddingPairs:
 
     def _dense_bytes(self):
         return int(np.prod(self.shape)) * self.dtype.itemsize
+
+
+# What reward models take as X: dense pairs are items too, of three dimensions.
+PairsOrItems = EmbeddingPairs | Items
 
 
 def _check_embeddings(embeddings: Any):
@@ -324,7 +347,7 @@ def _check_pairs(index: Any, n_items: int):
     return index.astype(np.intp, copy=False)
 
 
-def _check_prompt_ids(prompt_ids: Any, n: int, per: str):
+def _check_prompt_ids(prompt_ids: Any, n: int, per: str) -> Any:
     if prompt_ids is None:
         return None
     prompt_ids = np.asarray(prompt_ids)

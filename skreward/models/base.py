@@ -8,8 +8,9 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from skreward.data.gate import check_items, dense_pairs, is_pairs, take_apart
-from skreward.data.pairs import EmbeddingPairs
+from skreward.data.pairs import EmbeddingPairs, PairsOrItems
 from skreward.metrics import order_consistency_scorer
+from skreward.utils.typing import Array, ArrayLike
 
 
 class BaseRewardModel(RegressorMixin, BaseEstimator, metaclass=ABCMeta):
@@ -22,7 +23,7 @@ class BaseRewardModel(RegressorMixin, BaseEstimator, metaclass=ABCMeta):
     def _reward(self, items):
         """Rewards of validated items, shape (n_items,)."""
 
-    def predict(self, X):
+    def predict(self, X: PairsOrItems) -> Array:
         """Reward of every item, or margin of every pair.
 
         Parameters
@@ -60,7 +61,7 @@ class BaseRewardModel(RegressorMixin, BaseEstimator, metaclass=ABCMeta):
             return reward
         return reward[split.index[:, 0]] - reward[split.index[:, 1]]
 
-    def predict_reward(self, X):
+    def predict_reward(self, X: PairsOrItems) -> Array:
         """Reward of every embedding, whatever the leading shape.
 
         Parameters
@@ -93,7 +94,12 @@ class BaseRewardModel(RegressorMixin, BaseEstimator, metaclass=ABCMeta):
         items = X if len(shape) == 2 else np.asarray(X).reshape(-1, shape[-1])
         return self._reward(check_items(self, items, reset=False)).reshape(shape[:-1])
 
-    def score(self, X, y=None, sample_weight=None):
+    def score(
+        self,
+        X: PairsOrItems,
+        y: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> float:
         """Order consistency: the share of pairs that the rewards order as ``y`` does.
 
         Parameters

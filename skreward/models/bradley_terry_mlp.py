@@ -1,14 +1,18 @@
 """Bradley-Terry by a network: a reward from the likelihood of preferences."""
 
+from collections.abc import Sequence
 from numbers import Integral
+from typing import Literal
 
 from sklearn.utils import check_random_state
 
+from skreward.data.pairs import PairsOrItems
 from skreward.models.likelihood import LikelihoodReward
 from skreward.models.network import CONSTRAINTS, NetworkMixin
 from skreward.objectives import OBJECTIVES
 from skreward.utils.arrays import compute_dtype
 from skreward.utils.compat import Interval, StrOptions, fit_context
+from skreward.utils.typing import ArrayLike, Link, RandomState
 
 __all__ = ["BradleyTerryMLPRegressor"]
 
@@ -201,26 +205,26 @@ class BradleyTerryMLPRegressor(NetworkMixin, LikelihoodReward):
 
     def __init__(
         self,
-        hidden_layer_sizes=(1024, 512),
-        activation="relu",
+        hidden_layer_sizes: Sequence[int] = (1024, 512),
+        activation: Literal["relu", "tanh", "logistic", "identity"] = "relu",
         *,
-        link="logistic",
-        alpha=1e-6,
-        batch_size="auto",
-        learning_rate_init=1e-3,
-        max_iter=200,
-        tol=1e-4,
-        early_stopping=True,
-        validation_fraction=0.1,
-        n_iter_no_change=3,
-        dropout=0.0,
-        precision="auto",
-        max_pairs=100_000,
-        device="auto",
-        random_state=None,
-        warm_start=False,
-        verbose=0,
-    ):
+        link: Link = "logistic",
+        alpha: float = 1e-6,
+        batch_size: int | Literal["auto"] = "auto",
+        learning_rate_init: float = 1e-3,
+        max_iter: int = 200,
+        tol: float = 1e-4,
+        early_stopping: bool = True,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 3,
+        dropout: float = 0.0,
+        precision: Literal["auto", "full", "bfloat16"] = "auto",
+        max_pairs: int | None = 100_000,
+        device: str = "auto",
+        random_state: RandomState = None,
+        warm_start: bool = False,
+        verbose: int | bool = 0,
+    ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.link = link
@@ -241,7 +245,12 @@ class BradleyTerryMLPRegressor(NetworkMixin, LikelihoodReward):
         self.verbose = verbose
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, sample_weight=None) -> "BradleyTerryMLPRegressor":
+    def fit(
+        self,
+        X: PairsOrItems,
+        y: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> "BradleyTerryMLPRegressor":
         """Learn a reward from preferences.
 
         Parameters
@@ -288,7 +297,12 @@ class BradleyTerryMLPRegressor(NetworkMixin, LikelihoodReward):
         return self
 
     @fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y=None, sample_weight=None) -> "BradleyTerryMLPRegressor":
+    def partial_fit(
+        self,
+        X: PairsOrItems,
+        y: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> "BradleyTerryMLPRegressor":
         """Take one epoch over more pairs, from where the last one ended.
 
         Every pair given is trained on; nothing is held out. The scaling of the

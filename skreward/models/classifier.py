@@ -1,6 +1,7 @@
 """A reward from any binary classifier: which responses tend to win."""
 
 from numbers import Integral
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import clone
@@ -8,8 +9,10 @@ from sklearn.utils import check_random_state, get_tags
 from sklearn.utils.validation import has_fit_parameter
 
 from skreward.data.gate import check_comparisons
+from skreward.data.pairs import PairsOrItems
 from skreward.models.base import BaseRewardModel, mean_reward
 from skreward.utils.compat import HasMethods, Interval, fit_context
+from skreward.utils.typing import ArrayLike, RandomState
 
 __all__ = ["PairwiseClassifierReward"]
 
@@ -90,13 +93,24 @@ class PairwiseClassifierReward(BaseRewardModel):
         "random_state": ["random_state"],
     }
 
-    def __init__(self, estimator=None, *, max_pairs=100_000, random_state=None):
+    def __init__(
+        self,
+        estimator: Any = None,
+        *,
+        max_pairs: int | None = 100_000,
+        random_state: RandomState = None,
+    ) -> None:
         self.estimator = estimator
         self.max_pairs = max_pairs
         self.random_state = random_state
 
     @fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y=None, sample_weight=None):
+    def fit(
+        self,
+        X: PairsOrItems,
+        y: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
         """Learn from preferences which items win.
 
         Parameters

@@ -1,6 +1,7 @@
 """Reward ensembles: how far a reward can be trusted, from members that differ."""
 
 from numbers import Integral, Real
+from typing import Any, Literal, Self
 
 import numpy as np
 from sklearn import config_context
@@ -11,11 +12,12 @@ from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from skreward.data.gate import check_comparisons, check_items, is_pairs, take_apart
 from skreward.data.groups import bootstrap_weights, chosen_first, resampling_groups
-from skreward.data.pairs import EmbeddingPairs
+from skreward.data.pairs import EmbeddingPairs, PairsOrItems
 from skreward.data.targets import check_numbers
 from skreward.models.base import BaseRewardModel, mean_reward
 from skreward.models.bradley_terry import BradleyTerryRegressor
 from skreward.utils.compat import HasMethods, Interval, StrOptions, fit_context
+from skreward.utils.typing import ArrayLike, RandomState
 
 __all__ = ["RewardEnsemble"]
 
@@ -143,15 +145,15 @@ class RewardEnsemble(BaseRewardModel):
 
     def __init__(
         self,
-        estimator=None,
-        n_estimators=10,
+        estimator: Any = None,
+        n_estimators: int = 10,
         *,
-        aggregation="mean",
-        lcb_weight=1.0,
-        bootstrap=True,
-        n_jobs=None,
-        random_state=None,
-    ):
+        aggregation: Literal["mean", "min", "lcb"] = "mean",
+        lcb_weight: float = 1.0,
+        bootstrap: bool = True,
+        n_jobs: int | None = None,
+        random_state: RandomState = None,
+    ) -> None:
         self.estimator = estimator
         self.n_estimators = n_estimators
         self.aggregation = aggregation
@@ -161,7 +163,12 @@ class RewardEnsemble(BaseRewardModel):
         self.random_state = random_state
 
     @fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y=None, sample_weight=None):
+    def fit(
+        self,
+        X: PairsOrItems,
+        y: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
         """Fit the members, and align their rewards.
 
         Parameters
@@ -208,7 +215,7 @@ class RewardEnsemble(BaseRewardModel):
         )
         return self
 
-    def predict(self, X, return_std=False):
+    def predict(self, X: PairsOrItems, return_std: bool = False) -> Any:
         """Reward of every item, or margin of every pair, and the members' spread.
 
         Parameters

@@ -1,5 +1,7 @@
 """Item transformers for pairs: what a Pipeline needs before a reward model."""
 
+from typing import Any, Self
+
 import numpy as np
 import scipy.sparse as sp
 from sklearn.base import BaseEstimator, TransformerMixin, clone
@@ -10,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from skreward.data.gate import take_apart
 from skreward.data.pairs import EmbeddingPairs
 from skreward.utils.compat import HasMethods, fit_context
+from skreward.utils.typing import Array
 
 __all__ = ["ItemwiseTransformer"]
 
@@ -63,11 +66,11 @@ class ItemwiseTransformer(  # type: ignore[call-arg]
         "transformer": [HasMethods(["fit", "transform"])]
     }
 
-    def __init__(self, transformer):
+    def __init__(self, transformer: Any) -> None:
         self.transformer = transformer
 
     @fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y=None):
+    def fit(self, X: Any, y: Any = None) -> Self:
         """Fit the transformer on the distinct items.
 
         Parameters
@@ -88,7 +91,7 @@ class ItemwiseTransformer(  # type: ignore[call-arg]
         self.transformer_.fit(split.items, y if split.index is None else None)
         return self
 
-    def transform(self, X):
+    def transform(self, X: Any) -> Any:
         """Transform every distinct item once.
 
         Parameters
@@ -150,13 +153,13 @@ class ItemwiseTransformer(  # type: ignore[call-arg]
         return self.transformer_.get_feature_names_out(input_features)
 
     @property
-    def n_features_in_(self):
+    def n_features_in_(self) -> int:
         """Width of the items."""
         check_is_fitted(self, "transformer_")
         return self.transformer_.n_features_in_
 
     @property
-    def feature_names_in_(self):
+    def feature_names_in_(self) -> Array:
         """Names of the items' features, where X was a data frame."""
         return self.transformer_.feature_names_in_
 

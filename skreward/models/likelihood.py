@@ -5,6 +5,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skreward.data.comparisons import Comparisons
 from skreward.data.gate import check_comparisons, is_pairs
+from skreward.data.pairs import PairsOrItems
 from skreward.models.base import BaseRewardModel, mean_reward
 from skreward.objectives import OBJECTIVES
 from skreward.utils.arrays import out_of_range
@@ -16,7 +17,7 @@ class LikelihoodReward(BaseRewardModel):
     A subclass has the parameters ``link`` and ``max_pairs``.
     """
 
-    def predict_preference_proba(self, X) -> np.ndarray:
+    def predict_preference_proba(self, X: PairsOrItems) -> np.ndarray:
         """P(first preferred) of every pair: F(r(first) - r(second)).
 
         Parameters

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from copy import copy
 from importlib.metadata import version
 from numbers import Integral
-from typing import Any
+from typing import Any, Literal, Self
 
 from sklearn.base import (
     BaseEstimator,
@@ -27,6 +27,7 @@ from skreward.text.source import (
 )
 from skreward.text.tables import WANTED, read_texts
 from skreward.utils.compat import Interval, StrOptions, fit_context, wrap_output
+from skreward.utils.typing import FilePath
 
 __all__ = ["LLMEmbeddingTransformer"]
 
@@ -39,7 +40,7 @@ class _PairsOrItems:
     _transform: Callable[[Any], Any]
     fit: Callable[..., Any]
 
-    def transform(self, X):
+    def transform(self, X: Any) -> Any:
         """Embed texts with the model found in `fit`.
 
         Parameters
@@ -63,7 +64,7 @@ class _PairsOrItems:
             return rows_or_pairs
         return wrap_output("transform", rows_or_pairs, X, self)
 
-    def fit_transform(self, X, y=None):
+    def fit_transform(self, X: Any, y: Any = None) -> Any:
         """Fit, then embed; every distinct text is embedded once.
 
         Parameters
@@ -233,21 +234,21 @@ class LLMEmbeddingTransformer(
 
     def __init__(
         self,
-        model=DEFAULT_MODEL,
+        model: Any = DEFAULT_MODEL,
         *,
-        pooling="auto",
-        layer=-1,
-        template="auto",
-        max_length=None,
-        batch_size=32,
-        device="auto",
-        dtype="auto",
-        normalize=False,
-        cache_dir=None,
-        show_progress="auto",
-        revision=None,
-        trust_remote_code=False,
-    ):
+        pooling: str = "auto",
+        layer: int = -1,
+        template: str = "auto",
+        max_length: int | None = None,
+        batch_size: int | Literal["auto"] = 32,
+        device: str = "auto",
+        dtype: str = "auto",
+        normalize: bool = False,
+        cache_dir: FilePath | None = None,
+        show_progress: bool | Literal["auto"] = "auto",
+        revision: str | None = None,
+        trust_remote_code: bool = False,
+    ) -> None:
         self.model = model
         self.pooling = pooling
         self.layer = layer
@@ -263,7 +264,7 @@ class LLMEmbeddingTransformer(
         self.trust_remote_code = trust_remote_code
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    def fit(self, X: Any, y: Any = None) -> Self:
         """Find the model and the width of its embedding, from the first text.
 
         Parameters
