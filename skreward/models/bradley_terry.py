@@ -2,6 +2,7 @@
 
 import warnings
 from numbers import Integral, Real
+from typing import Literal
 
 import numpy as np
 import scipy.sparse as sp
@@ -9,6 +10,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
+from skreward.data.pairs import PairsOrItems
 from skreward.data.targets import check_numbers
 from skreward.models.linear import LinearReward
 from skreward.objectives import OBJECTIVES
@@ -17,6 +19,7 @@ from skreward.solvers.linear import LinearProblem
 from skreward.utils.arrays import compute_dtype
 from skreward.utils.checks import check_device
 from skreward.utils.compat import Interval, StrOptions, fit_context
+from skreward.utils.typing import ArrayLike, Link, RandomState
 
 __all__ = ["BradleyTerryRegressor"]
 
@@ -175,17 +178,17 @@ class BradleyTerryRegressor(LinearReward):
 
     def __init__(
         self,
-        link="logistic",
+        link: Link = "logistic",
         *,
-        alpha=5e-4,
-        max_iter=200,
-        tol=1e-4,
-        max_pairs=100_000,
-        covariance=None,
-        device="auto",
-        random_state=None,
-        warm_start=False,
-    ):
+        alpha: float = 5e-4,
+        max_iter: int = 200,
+        tol: float = 1e-4,
+        max_pairs: int | None = 100_000,
+        covariance: Literal["cluster", "laplace"] | None = None,
+        device: str = "auto",
+        random_state: RandomState = None,
+        warm_start: bool = False,
+    ) -> None:
         self.link = link
         self.alpha = alpha
         self.max_iter = max_iter
@@ -197,7 +200,12 @@ class BradleyTerryRegressor(LinearReward):
         self.warm_start = warm_start
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, sample_weight=None) -> "BradleyTerryRegressor":
+    def fit(
+        self,
+        X: PairsOrItems,
+        y: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> "BradleyTerryRegressor":
         """Learn a reward from preferences.
 
         Parameters
@@ -240,7 +248,12 @@ class BradleyTerryRegressor(LinearReward):
         return self
 
     def fit_path(
-        self, X, y=None, sample_weight=None, *, alphas
+        self,
+        X: PairsOrItems,
+        y: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        *,
+        alphas: ArrayLike,
     ) -> "list[BradleyTerryRegressor]":
         """Fit the linear reward for many penalties, for little more than one.
 

@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skreward.data.gate import check_items, take_apart
 from skreward.data.groups import resampling_groups
+from skreward.data.pairs import PairsOrItems
 from skreward.models.likelihood import LikelihoodReward
 from skreward.objectives import OBJECTIVES
 from skreward.solvers.covariance import MAX_FEATURES, coef_covariance
@@ -29,7 +30,7 @@ class LinearReward(LikelihoodReward):
     is fitted.
     """
 
-    def predict(self, X: Any, return_std: bool = False) -> Any:
+    def predict(self, X: PairsOrItems, return_std: bool = False) -> Any:
         """Reward of every item, or margin of every pair, and its standard error.
 
         Parameters

@@ -8,7 +8,6 @@ from skreward.persistence.refusal import Refused
 from skreward.persistence.schema import check_file
 from skreward.utils.atomic import replacing
 from skreward.utils.compat import without_array_libraries
-from skreward.utils.typing import FilePath
 
 __all__ = ["load", "save"]
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import repeat
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
@@ -12,6 +13,7 @@ from skreward.text.counts import Counts, Reading, read
 from skreward.text.items import TextPairs
 from skreward.text.transformer import _check_texts, _PairsOrItems
 from skreward.utils.compat import fit_context
+from skreward.utils.typing import Array, ArrayLike
 
 __all__ = ["TextStatisticsTransformer"]
 
@@ -151,11 +153,13 @@ class TextStatisticsTransformer(_PairsOrItems, TransformerMixin, BaseEstimator):
 
     _parameter_constraints = {"groups": [list, tuple]}  # noqa: RUF012
 
-    def __init__(self, groups=("length", "form", "words", "stance", "prompt")):
+    def __init__(
+        self, groups: Sequence[str] = ("length", "form", "words", "stance", "prompt")
+    ) -> None:
         self.groups = groups
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    def fit(self, X: Any, y: Any = None) -> Self:
         """Check the parameters and the texts; nothing is learned.
 
         Parameters
@@ -200,7 +204,7 @@ class TextStatisticsTransformer(_PairsOrItems, TransformerMixin, BaseEstimator):
             )
         return texts, items, groups
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> Array:
         """Names of the columns.
 
         Parameters
