@@ -1,7 +1,7 @@
 """Run tests on one thread: their problems are small, and busy cores spin on more.
 
-With ``--without-torch``, as on a machine where torch is broken: rooms that need it are
-left out, tests of rooms that may need it skip where they do, all others run or fail.
+With ``--without-torch``, as on a machine where torch is broken: what needs it skips,
+and fails in the rooms that `FREE_OF_TORCH` names.
 """
 
 import os
@@ -16,9 +16,8 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
 NEED_TORCH = {"torch", "transformers", "sentence_transformers"}
-ROOMS_OF_TORCH = {"benchmarks", "cli", "networks"}
-FILES_OF_TORCH = {"test_device.py", "test_transformer.py", "tiny_models.py"}
-MAY_NEED_TORCH = {"models", "test_bad_input.py", "test_readme.py"}
+FREE_OF_TORCH = {"annotation", "data", "datasets", "metrics", "objectives"}
+FREE_OF_TORCH |= {"test_imports.py", "test_model_selection.py", "test_package.py"}
 TESTS = Path(__file__).parent / "tests"
 
 
@@ -44,30 +43,32 @@ def pytest_configure(config):
         sys.meta_path.insert(0, BrokenTorch())
 
 
-def pytest_ignore_collect(collection_path, config):
-    if not config.getoption("--without-torch"):
-        return None
-    needs_it = collection_path.name in FILES_OF_TORCH or (
-        collection_path.parent == TESTS and collection_path.name in ROOMS_OF_TORCH
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector):
+    report = yield
+    # The traceback is text by now.
+    return skip_what_needs_torch(
+        collector, report, " is left out" in str(report.longrepr)
     )
-    return needs_it or None
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
     report = yield
-    if item.config.getoption("--without-torch") and needs_torch(call.excinfo):
-        room = item.path.relative_to(TESTS).parts[0]
-        if room in MAY_NEED_TORCH:
-            report.outcome = "skipped"
-            report.longrepr = (str(item.path), None, "needs torch")
-    return report
-
-
-def needs_torch(excinfo):
-    error = excinfo.value if excinfo is not None else None
-    while error is not None:
-        if isinstance(error, ImportError) and error.name in NEED_TORCH:
-            return True
+    error = call.excinfo.value if call.excinfo is not None else None
+    while error is not None and getattr(error, "name", None) not in NEED_TORCH:
         error = error.__cause__ or error.__context__
-    return False
+    return skip_what_needs_torch(item, report, error is not None)
+
+
+def skip_what_needs_torch(node, report, needs_it):
+    if (
+        node.config.getoption("--without-torch")
+        and report.failed
+        and needs_it
+        and node.path.is_relative_to(TESTS)
+        and node.path.relative_to(TESTS).parts[0] not in FREE_OF_TORCH
+    ):
+        report.outcome = "skipped"
+        report.longrepr = (str(node.path), None, "needs torch")
+    return report
