@@ -99,3 +99,17 @@ def test_the_source_archive_carries_what_its_tests_need(tmp_path):
     assert set(needed.split()) <= names
     assert "Project-URL: Source, https://" in metadata
     assert "(docs/" not in metadata
+
+
+def test_the_map_names_every_room_in_the_order_of_imports():
+    from tests.test_imports import MODULES, rank
+
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    lines = re.findall(r"^\| (`.*?) \|", text, re.MULTILINE)
+    rooms = [re.findall("`([^`]+)`", line) for line in lines]
+    named = [
+        room.removesuffix(".py").replace("/", ".") for line in rooms for room in line
+    ]
+    assert {name.split(".")[0] for name in MODULES if "_" not in name[:2]} <= set(named)
+    ranks = [rank(name) for name in named if name in MODULES]
+    assert ranks == sorted(ranks)
