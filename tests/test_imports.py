@@ -26,6 +26,7 @@ HEAVY = {
     "torch": {
         "networks.inference",
         "networks.items",
+        "networks.namespace",
         "networks.stack",
         "networks.training",
         "solvers.device_items",

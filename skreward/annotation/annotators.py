@@ -4,14 +4,13 @@ from typing import Literal
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import expit, ndtr
+from scipy.special import expit
 from sklearn.utils import check_random_state
 
 from skreward.data.targets import check_preferences
+from skreward.objectives import OBJECTIVES
 from skreward.utils.checks import check_index, check_real, check_rewards
 from skreward.utils.typing import Array, ArrayLike, Link, RandomState
-
-_LINKS = {"logistic": expit, "probit": ndtr}
 
 
 def annotate(
@@ -290,9 +289,9 @@ def _utilities(
 
 
 def _check_link(link):
-    if link not in _LINKS:
-        raise ValueError(f"link must be one of {tuple(_LINKS)}, got {link!r}.")
-    return _LINKS[link]
+    if link not in OBJECTIVES:
+        raise ValueError(f"link must be one of {tuple(OBJECTIVES)}, got {link!r}.")
+    return OBJECTIVES[link].distribution
 
 
 def _check_nonnegative(values: ArrayLike, name: str) -> Array:

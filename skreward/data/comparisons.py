@@ -1,6 +1,6 @@
 """What a solver sees: items, and which of them were compared with what outcome."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,8 @@ class Comparisons:
     item_weight : array of float64, shape (n_items,)
         What an item counts for in the mean reward; 0 where it occurs in no pair.
     prompt_ids : array of shape (n_items,), or None
+    columns : dict of arrays of shape (n_pairs,)
+        What else an objective needs of each pair, by name.
     """
 
     items: Any
@@ -46,13 +48,16 @@ class Comparisons:
     weight: np.ndarray
     item_weight: np.ndarray
     prompt_ids: np.ndarray | None
+    columns: dict = field(default_factory=dict)
 
 
-def _drop_weightless(index, target, weight):
+def _drop_weightless(index, target, weight, columns=None):
+    columns = columns or {}
     kept = weight > 0
     if kept.all():
-        return index, target, weight
-    return index[kept], target[kept], weight[kept]
+        return index, target, weight, columns
+    columns = {name: column[kept] for name, column in columns.items()}
+    return index[kept], target[kept], weight[kept], columns
 
 
 def _drop_unused(pairs):

@@ -75,11 +75,27 @@ def check_items(estimator, items, *, reset, **check_params):
 
 
 def check_comparisons(
-    estimator, X, y, sample_weight, *, reset=True, max_pairs=None, random_state=None
+    estimator,
+    X,
+    y,
+    sample_weight,
+    *,
+    columns=None,
+    reset=True,
+    max_pairs=None,
+    random_state=None,
 ) -> Comparisons:
-    """Turn what a user gives to ``fit`` into comparisons, or say what is wrong."""
+    """Turn what a user gives to ``fit`` into comparisons, or say what is wrong.
+
+    ``columns`` are what an objective needs of each pair, by name.
+    """
     split = take_apart(X)
+    columns = {name: np.asarray(column) for name, column in (columns or {}).items()}
     if split.index is None:
+        if columns:
+            raise ValueError(
+                f"{' and '.join(columns)} are known of pairs, and X is items."
+            )
         return _from_ratings(
             estimator, split.items, y, sample_weight, reset, max_pairs, random_state
         )
@@ -89,10 +105,18 @@ def check_comparisons(
     items = check_items(estimator, split.items, reset=reset)
     target = check_preferences(y, n_pairs)
     weight = check_weight(sample_weight, n_pairs, "pair")
-    index, target, weight = _drop_weightless(split.index, target, weight)
+    for name, column in columns.items():
+        if column.shape != (n_pairs,):
+            raise ValueError(
+                f"{name} must hold one value a pair, shape ({n_pairs},), got shape "
+                f"{column.shape}."
+            )
+    index, target, weight, columns = _drop_weightless(
+        split.index, target, weight, columns
+    )
     occurs = np.zeros(items.shape[0])
     occurs[index.ravel()] = 1.0
-    return Comparisons(items, index, target, weight, occurs, split.prompt_ids)
+    return Comparisons(items, index, target, weight, occurs, split.prompt_ids, columns)
 
 
 def _from_ratings(estimator, X, y, sample_weight, reset, max_pairs, random_state):
@@ -118,7 +142,7 @@ def _from_ratings(estimator, X, y, sample_weight, reset, max_pairs, random_state
     product = first * second
     if product.max() < np.finfo(np.float64).tiny:
         product = first / first.max() * (second / second.max())
-    index, target, product = _drop_weightless(index, np.ones(len(index)), product)
+    index, target, product, _ = _drop_weightless(index, np.ones(len(index)), product)
     return Comparisons(items, index, target, product, weight, None)
 
 

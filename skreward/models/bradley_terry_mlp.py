@@ -337,9 +337,8 @@ class BradleyTerryMLPRegressor(NetworkMixin, LikelihoodReward):
         self.optimizer_state_ = {"n_steps": network.n_steps, "moments": network.moments}
         return self
 
-    @property
-    def _link(self):
-        return self.link
+    def _objective(self, comparisons):
+        return OBJECTIVES[self.link]
 
     def _fit_many(self, models, X, y, weights):
         """Fit models like this one, each with its own weights, all at once.

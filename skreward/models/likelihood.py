@@ -43,7 +43,7 @@ class LikelihoodReward(BaseRewardModel):
                 "predict_preference_proba needs pairs, (n_pairs, 2, n_features) or an "
                 f"EmbeddingPairs, got shape {np.shape(X)}."
             )
-        return OBJECTIVES[self.link].probability(self.predict(X))
+        return OBJECTIVES[self.link].distribution(self.predict(X))
 
     def _check_data(self, X, y, sample_weight, rng, *, reset) -> Comparisons:
         return check_comparisons(

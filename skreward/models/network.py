@@ -9,6 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skreward.data.groups import chosen_first, sharing_groups, validation_split
 from skreward.networks.forward import ACTIVATIONS, forward
+from skreward.objectives import OBJECTIVES
 from skreward.utils.checks import check_device
 from skreward.utils.compat import Interval, StrOptions
 
@@ -50,9 +51,8 @@ class NetworkMixin:
     device: str
     verbose: int
 
-    @property
-    def _link(self):
-        return "logistic"
+    def _objective(self, comparisons):
+        return OBJECTIVES["logistic"]
 
     def _check_network(self):
         """Check what parameter constraints cannot say."""
@@ -68,13 +68,14 @@ class NetworkMixin:
         from skreward.networks.training import Job, start
 
         kept, held = self._split(comparisons, rng, holds_out)
-        network = start(self, comparisons, kept, rng)
+        objective = self._objective(comparisons)
+        network = start(self, objective, comparisons, kept, rng)
         if goes_on:
             self._resume(network)
         groups = sharing_groups(
             chosen_first(comparisons.index, comparisons.target), comparisons.prompt_ids
         )
-        return Job(self, self._link, comparisons, kept, held, groups, network, rng)
+        return Job(self, objective, comparisons, kept, held, groups, network, rng)
 
     def _split(self, comparisons, rng, holds_out):
         """Give masks of training and validation pairs."""

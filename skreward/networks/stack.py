@@ -42,6 +42,9 @@ class Stack:
             stacked([network.intercepts[k] for network in networks]).unsqueeze(1)
             for k in range(len(networks[0].intercepts))
         ]
+        self._n_layers = len(self._parameters)
+        # The objective's own come last: (M, 1, n_theta).
+        self._parameters.append(stacked([n.theta for n in networks]).unsqueeze(1))
         self._shift = stacked([network.shift for network in networks]).unsqueeze(1)
         inverse_scales = np.stack([n.inverse_scale for n in networks])
         self._inverse_scale = stacked(inverse_scales).unsqueeze(1)
@@ -77,7 +80,8 @@ class Stack:
         """
         if parameters is None:
             parameters = [p[members] for p in self._parameters]
-        coefs, intercepts = parameters[: self._n_coefs], parameters[self._n_coefs :]
+        coefs = parameters[: self._n_coefs]
+        intercepts = parameters[self._n_coefs : self._n_layers]
         hidden = x.sub_(self._shift[members]).mul_(self._inverse_scale[members])
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self._is_half):
             for coef, intercept in zip(coefs[:-1], intercepts, strict=False):
@@ -105,16 +109,24 @@ class Stack:
         Gives also the parameters that they depend on.
         """
         members = slice(0, len(x))
-        leaves = [p[members].detach().requires_grad_() for p in self._parameters]
+        layers = self._parameters[: self._n_layers]
+        leaves = [p[members].detach().requires_grad_() for p in layers]
         return self.rewards(x, members, leaves, n_rows), leaves
 
-    def step(self, leaves, losses):
-        """Take a step of Adam down the losses, one a member, (m,).
+    @property
+    def theta(self):
+        """Parameters of the objective, (M, n_theta)."""
+        return self._parameters[-1].squeeze(1)
 
-        ``leaves`` are those of `try_out`; a member's loss depends on its own alone.
+    def step(self, margin, leaves, slope, of_theta):
+        """Take a step of Adam, given derivatives of the losses of m members.
+
+        ``slope``, (m, n), is that by the margins, which depend on the ``leaves`` of
+        `try_out`, a member's on its own alone; ``of_theta``, (m, n_theta), is that by
+        the objective's parameters.
         """
-        gradients = torch.autograd.grad(losses.sum(), leaves)
-        self._adam(slice(0, len(losses)), gradients)
+        gradients = torch.autograd.grad(margin, leaves, slope)
+        self._adam(slice(0, len(margin)), [*gradients, of_theta.unsqueeze(1)])
 
     @torch.no_grad()
     def _adam(self, members, gradients):
@@ -150,9 +162,10 @@ class Stack:
         return total
 
     def snapshot(self, member):
-        """Copy a member's weights and intercepts, on the device."""
+        """Copy a member's weights, intercepts and theta, on the device."""
         copies = [p[member].detach().clone() for p in self._parameters]
-        return copies[: self._n_coefs], [b[0] for b in copies[self._n_coefs :]]
+        rest = [vector[0] for vector in copies[self._n_coefs :]]
+        return copies[: self._n_coefs], rest[:-1], rest[-1]
 
     def adam_state(self, member):
         """Give how many steps a member took, and its moments, in numpy."""

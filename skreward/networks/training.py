@@ -24,8 +24,10 @@ from skreward.data.comparisons import Comparisons
 from skreward.networks.batches import plan, shuffle
 from skreward.networks.forward import initial_weights
 from skreward.networks.items import upload
+from skreward.networks.namespace import TORCH
 from skreward.networks.scaling import scaling
 from skreward.networks.stack import Stack
+from skreward.objectives.base import Objective, Observed, check_offers
 from skreward.utils.arrays import compute_dtype
 from skreward.utils.device import (
     explained_memory_errors,
@@ -36,14 +38,9 @@ from skreward.utils.optional import wanted_by
 
 with wanted_by("A reward network", "torch"):
     import torch
-    from torch.nn import functional as F
 
-LOSSES = {
-    "logistic": lambda m, t: F.softplus(m) - t * m,
-    "probit": lambda m, t: (
-        -t * torch.special.log_ndtr(m) - (1 - t) * torch.special.log_ndtr(-m)
-    ),
-}
+# What is called of an objective.
+CALLS = "initial", "value_gradient"
 EVALUATION_BLOCK = 8192
 # What one layer of a step may take, for all members that are trained at once.
 STEP_BYTES = {"cpu": 1 << 28, "cuda": 1 << 32}
@@ -76,12 +73,14 @@ class Network:
     ``coefs`` and ``intercepts`` act on items centred by ``shift`` and divided by
     ``scale``; `folded` gives those that act on items as they are. A scale of 0 is that
     of a feature that holds rounding alone: training sees 0, and its weights stay 0.
+    ``theta`` are the objective's own parameters.
     """
 
     coefs: list
     intercepts: list
     shift: np.ndarray
     scale: np.ndarray
+    theta: np.ndarray
     device: str = "cpu"
     moments: list = field(default_factory=list)
     n_steps: int = 0
@@ -122,11 +121,11 @@ class Job:
     ``kept`` and ``held`` are boolean masks of the comparisons' pairs; where none is
     held, the training loss decides when to stop and the last weights stay, else the
     best ones do. ``groups`` numbers what makes pairs share items. Training goes from
-    ``network``, down the loss of ``link``, with the random numbers of ``rng``.
+    ``network``, down ``objective``, with the random numbers of ``rng``.
     """
 
     settings: Settings
-    link: str
+    objective: Objective
     comparisons: Comparisons
     kept: np.ndarray
     held: np.ndarray
@@ -170,12 +169,8 @@ def train(jobs, max_iter=None):
     n_bytes = items.shape[0] * items.shape[1] * items.dtype.itemsize
     with explained_memory_errors(device, n_bytes):
         source = upload(items, dtype, device)
-        # Members with many steps an epoch come first: those of a step are a prefix.
-        order = sorted(range(len(jobs)), key=lambda k: -jobs[k].n_steps)
-        n_at_once = _members_at_once(jobs, device)
         networks: dict[int, Network] = {}
-        for first in range(0, len(jobs), n_at_once):
-            members = order[first : first + n_at_once]
+        for members in _runs(jobs, _members_at_once(jobs, device)):
             names = [f"Member {m}: " if len(jobs) > 1 else "" for m in members]
             run = _Run([jobs[m] for m in members], names, source, device, is_half)
             found = run.networks(max_iter or settings.max_iter)
@@ -195,6 +190,16 @@ def uses_bfloat16(precision, dtype, device):
     return precision == "bfloat16"
 
 
+def _runs(jobs, n_at_once):
+    """Give the members to train at once: with one objective, and not too many."""
+    for objective in dict.fromkeys(job.objective for job in jobs):
+        members = [k for k, job in enumerate(jobs) if job.objective is objective]
+        # Members with many steps an epoch come first: those of a step are a prefix.
+        members.sort(key=lambda k: -jobs[k].n_steps)
+        for first in range(0, len(members), n_at_once):
+            yield members[first : first + n_at_once]
+
+
 def _members_at_once(jobs, device):
     coefs, n_sides = jobs[0].network.coefs, jobs[0].comparisons.index.shape[1]
     rows = n_sides * max(min(job.batch_size, job.kept.sum()) for job in jobs)
@@ -209,48 +214,62 @@ class _Pairs:
     def __init__(self, job, mask, dtype):
         self.index = job.comparisons.index[mask]
         self.groups = job.groups[mask]
-        self.target = job.comparisons.target[mask].astype(dtype)
         weight = job.comparisons.weight[mask]
         mean = weight.mean() if len(weight) else 1.0
+        self.target = job.comparisons.target[mask].astype(dtype)
         self.weight = (weight / mean).astype(dtype)
+        self.columns = {
+            name: job.comparisons.columns[name][mask] for name in job.objective.needs
+        }
 
 
 class _Step(NamedTuple):
     """A batch of every member that has one, padded by pairs of no weight.
 
-    ``items`` has shape (m, n_items), ``place`` (m, n_sides, n_pairs), ``target`` and
-    ``weight`` (m, n_pairs); ``share``, (m,), is 1 over the number of pairs that are
+    ``items`` has shape (m, n_items), ``place`` (m, n_sides, n_pairs), what ``seen``
+    holds (m, n_pairs); ``share``, (m,), is 1 over the number of pairs that are
     no padding, and ``n_items`` counts such items.
     """
 
     items: torch.Tensor
     place: torch.Tensor
-    target: torch.Tensor
-    weight: torch.Tensor
     share: torch.Tensor
+    seen: Observed
     n_items: list
 
 
 def _steps(pairs, epochs, index_device, device):
     """Give the steps of an epoch; members with more batches come first."""
-    columns: tuple[list, ...] = ([], [], [], [], [])
-    n_items = []
+    dtype = pairs[0].target.dtype
+    sides: tuple[list, list] = ([], [])
+    shares, n_items = [], []
+    seen: list = [[] for _ in (pairs[0].target, pairs[0].weight, *pairs[0].columns)]
     for batch in range(len(epochs[0])):
         running = [(p, e) for p, e in zip(pairs, epochs, strict=True) if batch < len(e)]
         items = [e.items_of(batch) for _, e in running]
         numbers = [e.order[e.pairs(batch)] for _, e in running]
-        step = (
-            _padded(items),
-            _padded([e.place[e.pairs(batch)].T for _, e in running]),
-            _padded([p.target[k] for (p, _), k in zip(running, numbers, strict=True)]),
-            _padded([p.weight[k] for (p, _), k in zip(running, numbers, strict=True)]),
-            1 / np.array([len(k) for k in numbers], dtype=pairs[0].target.dtype),
-        )
-        for column, part in zip(columns, step, strict=True):
-            column.append(part)
+        sides[0].append(_padded(items))
+        sides[1].append(_padded([e.place[e.pairs(batch)].T for _, e in running]))
+        shares.append(1 / np.array([len(k) for k in numbers], dtype=dtype))
+        of_members = [(p.target, p.weight, *p.columns.values()) for p, _ in running]
+        for column, parts in zip(seen, zip(*of_members, strict=True), strict=True):
+            rows = [part[k] for part, k in zip(parts, numbers, strict=True)]
+            column.append(_padded(rows))
         n_items.append([len(i) for i in items])
-    sent = [_sent(columns[0], index_device), *(_sent(c, device) for c in columns[1:])]
+    sent = [
+        _sent(sides[0], index_device),
+        *(_sent(part, device) for part in (sides[1], shares)),
+        _observed([_sent(column, device) for column in seen], pairs[0].columns),
+    ]
     return [_Step(*parts) for parts in zip(*sent, n_items, strict=True)]
+
+
+def _observed(sent, names):
+    """Put together what was seen in every step."""
+    return [
+        Observed(target, weight, dict(zip(names, columns, strict=True)))
+        for target, weight, *columns in zip(*sent, strict=True)
+    ]
 
 
 def _padded(parts):
@@ -275,7 +294,7 @@ class _Run:
     def __init__(self, jobs, names, source, device, is_half):
         self._jobs, self._source, self._device = jobs, source, device
         settings = jobs[0].settings
-        self._loss = LOSSES[jobs[0].link]
+        self._objective = jobs[0].objective
         generators = [
             torch.Generator(device).manual_seed(job.rng.randint(2**31 - 1))
             for job in jobs
@@ -320,13 +339,15 @@ class _Run:
 
     def _finished(self, member, place):
         monitor, start = self._monitors[member], self._jobs[member].network
-        coefs, intercepts = self._best.get(member) or self._stack.snapshot(place)
+        best = self._best.get(member) or self._stack.snapshot(place)
+        coefs, intercepts, theta = best
         n_steps, moments = self._stack.adam_state(place)
         return Network(
             [c.cpu().numpy() for c in coefs],
             [b.cpu().numpy() for b in intercepts],
             start.shift,
             start.scale,
+            theta.cpu().numpy(),
             str(coefs[0].device),
             moments,
             n_steps,
@@ -351,9 +372,12 @@ class _Run:
         total = torch.zeros(len(jobs), dtype=torch.float64, device=self._device)
         for step in _steps(pairs, epochs, self._source.index_device, self._device):
             rewards, leaves = self._stack.try_out(self._gather(step), step.n_items)
-            losses = self._losses(rewards, step)
-            self._stack.step(leaves, losses * step.share)
-            total[: len(losses)] += losses.detach()
+            margin = _margin(rewards, step)
+            members = slice(0, len(margin))
+            losses, slope, of_theta = self._losses(margin.detach(), step, members)
+            share = step.share.unsqueeze(1)
+            self._stack.step(margin, leaves, slope * share, of_theta * share)
+            total[members] += losses
         n_pairs = total.new_tensor([len(p.index) for p in pairs])
         return (total / n_pairs + self._stack.penalties()).cpu().numpy()
 
@@ -369,8 +393,10 @@ class _Run:
         """Mean loss of a member's validation pairs, without dropout."""
         total = torch.zeros((), dtype=torch.float64, device=self._device)
         for step in self._looks[member]:
-            rewards = self._stack.rewards(self._gather(step), slice(place, place + 1))
-            total += self._losses(rewards, step).sum()
+            members = slice(place, place + 1)
+            rewards = self._stack.rewards(self._gather(step), members)
+            losses, *_ = self._losses(_margin(rewards, step), step, members)
+            total += losses.sum()
         return total.item() / len(self._validation[member].index)
 
     def _gather(self, step):
@@ -378,11 +404,22 @@ class _Run:
         x = self._source.gather(step.items.reshape(-1))
         return x.view(*step.items.shape, -1)
 
-    def _losses(self, rewards, step):
-        """Sum the weighted losses of each member's pairs, shape (m,)."""
-        sides = [rewards.gather(1, place) for place in step.place.unbind(1)]
-        margin = sides[0] - sides[1] if len(sides) == 2 else sides[0]
-        return (step.weight * self._loss(margin, step.target)).sum(dim=1)
+    def _losses(self, margin, step, members):
+        """Sum the weighted losses of each member's pairs, shape (m,).
+
+        Gives their derivatives by the margins and by theta too.
+        """
+        theta = self._stack.theta[members]
+        value, slope, of_theta = self._objective.value_gradient(
+            margin, theta, step.seen, TORCH
+        )
+        return (step.seen.weight * value).sum(dim=1), step.seen.weight * slope, of_theta
+
+
+def _margin(rewards, step):
+    """First less second, or a single item's own, (m, n_pairs)."""
+    sides = [rewards.gather(1, place) for place in step.place.unbind(1)]
+    return sides[0] - sides[1] if len(sides) == 2 else sides[0]
 
 
 class Monitor:
@@ -426,11 +463,12 @@ class Monitor:
         return is_best, self.converged
 
 
-def start(settings, comparisons, kept, rng):
+def start(settings, objective, comparisons, kept, rng):
     """Draw a new network for items scaled by those of the kept pairs.
 
     For single items, whose level is identified, its last layer has an intercept.
     """
+    check_offers(objective, CALLS, comparisons.columns, "A network")
     items = comparisons.items
     dtype = compute_dtype(items)
     shift, scale = scaling(items, comparisons.index[kept], rng)
@@ -439,4 +477,10 @@ def start(settings, comparisons, kept, rng):
     coefs[0][scale == 0] = 0.0
     if comparisons.index.shape[1] == 1:
         intercepts.append(np.zeros(1, dtype=dtype))
-    return Network(coefs, intercepts, shift, scale)
+    seen = Observed(
+        comparisons.target[kept],
+        comparisons.weight[kept],
+        {name: comparisons.columns[name][kept] for name in objective.needs},
+    )
+    theta = objective.initial(seen).astype(dtype)
+    return Network(coefs, intercepts, shift, scale, theta)

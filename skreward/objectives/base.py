@@ -1,45 +1,135 @@
-"""Losses of the margin m = r(first) - r(second), one value a pair.
+"""What an objective is: a negative log-likelihood of margins m = r(first) - r(second).
 
-Conventions: ``margin`` and ``target`` have shape (n_pairs,); ``target`` is the
-probability in [0, 1] that the first is preferred. Value, gradient and hessian are
-with respect to the margin, elementwise, finite for every finite margin.
+One formula serves NumPy and torch: what is not an operator comes from ``xp``, and all
+that belongs to observations has them on its last axis, (n,) or (members, n). Whatever
+parameters an objective has of its own are ``theta``, (k,) or (members, k), each member
+having its own; they are fitted beside the reward's.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from types import SimpleNamespace
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+from scipy import special
+
+
+def _erfcx(x):
+    with np.errstate(over="ignore"):
+        return special.erfcx(x)
+
+
+# What `skreward.networks.namespace.TORCH` is for torch.
+NUMPY = SimpleNamespace(
+    abs=np.abs,
+    exp=np.exp,
+    expm1=np.expm1,
+    log=np.log,
+    log1p=np.log1p,
+    where=np.where,
+    relu=lambda x: np.maximum(x, 0),
+    expit=special.expit,
+    log_ndtr=special.log_ndtr,
+    erfcx=_erfcx,
+)
+NO_THETA = np.zeros(0)
+
+
+class Observed(NamedTuple):
+    """What was seen of the margins.
+
+    ``target`` is the label, in [0, 1], and ``weight`` what it counts for; ``columns``
+    holds what else is known of each observation, by name.
+    """
+
+    target: Any
+    weight: Any
+    columns: dict
 
 
 class Objective(ABC):
-    """Negative log-likelihood of preferences whose link is F: P(first) = F(m)."""
+    """The negative log-likelihood of one observation a margin.
+
+    Attributes
+    ----------
+    needs : tuple of str
+        Columns of the observations.
+    outcomes : tuple of str
+        What can be seen, in the order of `probability`.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ()
+    outcomes: ClassVar[tuple[str, ...]] = ("first", "second")
+
+    def initial(self, data: Observed) -> np.ndarray:
+        """Give the theta to start from, which is best where all margins are 0."""
+        return NO_THETA
 
     @abstractmethod
-    def probability(self, margin):
-        """P(first preferred) = F(m)."""
+    def value_gradient(self, margin, theta, data: Observed, xp=NUMPY):
+        """Give every value, its derivative, and the weighted sum of those for theta.
+
+        Finite for every finite margin. A penalty of theta is part of every value:
+        weights are a share of all, or have a mean of 1.
+        """
 
     @abstractmethod
-    def log_probability(self, margin):
-        """Log F(m), without underflow."""
+    def probability(self, margin, theta) -> np.ndarray:
+        """P(outcome), of shape (n, n_outcomes)."""
+
+    def preference(self, margin, theta=NO_THETA) -> np.ndarray:
+        """Expected label, P(first) and half of P(tie) where there are ties."""
+        probability = self.probability(margin, theta)
+        if "tie" not in self.outcomes:
+            return probability[:, 0]
+        return probability[:, 0] + probability[:, self.outcomes.index("tie")] / 2
+
+
+class Link(Objective):
+    """A distribution function F of the margin: P(first) = F(m), P(second) = F(-m).
+
+    Labels are P(first) themselves: the value is -t log F(m) - (1 - t) log F(-m).
+    """
 
     @abstractmethod
-    def gradient(self, margin, target):
-        """Derivative of the value with respect to the margin."""
+    def distribution(self, margin):
+        """F(m)."""
 
-    @abstractmethod
-    def hessian(self, margin, target):
-        """Second derivative of the value with respect to the margin, >= 0."""
-
-    def value(self, margin, target):
-        """Compute -t log F(m) - (1 - t) log F(-m)."""
-        # 0 * log F is dropped rather than computed: log F may be -inf there.
-        return -_xlogf(target, self.log_probability(margin)) - _xlogf(
-            1 - target, self.log_probability(-margin)
+    def probability(self, margin, theta=NO_THETA):
+        """F(m) and F(-m)."""
+        margin = np.asarray(margin)
+        return np.stack(
+            [self.distribution(margin), self.distribution(-margin)], axis=-1
         )
 
-    def value_gradient(self, margin, target):
-        """Give the value and its derivative, for little more than one of them."""
-        return self.value(margin, target), self.gradient(margin, target)
+    def value(self, margin, target):
+        """Give every value alone."""
+        return self.value_gradient(margin, NO_THETA, Observed(target, None, {}))[0]
 
 
-def _xlogf(x, log_f):
-    return np.multiply(x, log_f, out=np.zeros_like(log_f), where=x != 0)
+def check_offers(objective, calls: Iterable[str], columns, user: str) -> None:
+    """Refuse an objective that lacks what is called, or data that lack a column.
+
+    Parameters
+    ----------
+    objective : Objective
+    calls : iterable of str
+        Methods.
+    columns : container of str
+        Of the data.
+    user : str
+        Who calls, for the message.
+    """
+    name = type(objective).__name__
+    lacking = [call for call in calls if not hasattr(objective, call)]
+    if lacking:
+        raise TypeError(
+            f"{user} needs {' and '.join(lacking)} of an objective, which {name} "
+            "has not."
+        )
+    missing = [column for column in objective.needs if column not in columns]
+    if missing:
+        raise ValueError(
+            f"{name} needs {' and '.join(missing)} of every pair, which were not given."
+        )

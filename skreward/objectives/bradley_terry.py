@@ -1,42 +1,29 @@
 """Bradley-Terry: the logistic link."""
 
-import numpy as np
-from scipy.special import expit, log_expit
+from scipy.special import expit
 
-from skreward.objectives.base import Objective
+from skreward.objectives.base import NUMPY, Link
 
 
-class BradleyTerry(Objective):
+class BradleyTerry(Link):
     """Logistic link: F(m) = 1 / (1 + exp(-m))."""
 
-    def probability(self, margin):
-        """P(first preferred) = sigma(m)."""
+    def distribution(self, margin):
+        """F(m) = sigma(m)."""
         return expit(margin)
 
-    def log_probability(self, margin):
-        """Log sigma(m)."""
-        return log_expit(margin)
-
-    def value(self, margin, target):
-        """Compute log(1 + exp(-m)) + (1 - t) m."""
-        return self.value_gradient(margin, target)[0]
-
-    def gradient(self, margin, target):
-        """Compute sigma(m) - t."""
-        return expit(margin) - target
-
-    def value_gradient(self, margin, target):
-        """Give both from one exponential."""
-        decay = np.exp(-np.abs(margin))
+    def value_gradient(self, margin, theta, data, xp=NUMPY):
+        """Compute log(1 + exp(-m)) + (1 - t) m and sigma(m) - t by one exponential."""
+        decay = xp.exp(-xp.abs(margin))
         # In this order a certain label leaves no rounding of a large margin.
-        value = np.maximum(-margin, 0)
-        value += (1 - target) * margin
-        value += np.log1p(decay)
-        gradient = np.where(margin >= 0, 1.0, decay)
-        gradient /= 1 + decay
-        gradient -= target
-        return value, gradient
+        value = (1 - data.target) * margin
+        value += xp.relu(-margin)
+        value += xp.log1p(decay)
+        slope = xp.where(margin >= 0, 1.0, decay)
+        slope /= 1 + decay
+        slope -= data.target
+        return value, slope, theta
 
-    def hessian(self, margin, target):
+    def curvature(self, margin, theta, data):
         """Compute sigma(m) sigma(-m)."""
-        return expit(margin) * expit(-margin)
+        return expit(margin) * expit(-margin), theta

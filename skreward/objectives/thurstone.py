@@ -1,35 +1,36 @@
 """Thurstone: the probit link."""
 
 import numpy as np
-from scipy.special import erfcx, log_ndtr, ndtr
+from scipy.special import ndtr
 
-from skreward.objectives.base import Objective
+from skreward.objectives.base import NUMPY, Link
 
 
-class Thurstone(Objective):
+class Thurstone(Link):
     """Probit link: F(m) = Phi(m), the standard normal distribution function."""
 
-    def probability(self, margin):
-        """P(first preferred) = Phi(m)."""
+    def distribution(self, margin):
+        """F(m) = Phi(m)."""
         return ndtr(margin)
 
-    def log_probability(self, margin):
-        """Log Phi(m)."""
-        return log_ndtr(margin)
+    def value_gradient(self, margin, theta, data, xp=NUMPY):
+        """Also compute -t h(m) + (1 - t) h(-m) with h = phi / Phi."""
+        first, second = data.target, 1 - data.target
+        # 0 * log Phi is dropped rather than computed: it may be -inf there.
+        value = xp.where(first > 0, -first * xp.log_ndtr(margin), 0.0)
+        value += xp.where(second > 0, -second * xp.log_ndtr(-margin), 0.0)
+        slope = second * _hazard(-margin, xp) - first * _hazard(margin, xp)
+        return value, slope, theta
 
-    def gradient(self, margin, target):
-        """Compute -t h(m) + (1 - t) h(-m) with h = phi / Phi."""
-        return (1 - target) * _hazard(-margin) - target * _hazard(margin)
-
-    def hessian(self, margin, target):
+    def curvature(self, margin, theta, data):
         """Compute t h(m)(h(m) + m) + (1 - t) h(-m)(h(-m) - m)."""
-        return target * _hazard_slope(margin) + (1 - target) * _hazard_slope(-margin)
+        first, second = data.target, 1 - data.target
+        return first * _hazard_slope(margin) + second * _hazard_slope(-margin), theta
 
 
-def _hazard(margin):
+def _hazard(margin, xp=NUMPY):
     """Normal density over distribution function, phi(m) / Phi(m)."""
-    with np.errstate(over="ignore"):
-        return np.sqrt(2 / np.pi) / erfcx(-margin / np.sqrt(2))
+    return (2 / np.pi) ** 0.5 / xp.erfcx(-margin / 2**0.5)
 
 
 def _hazard_slope(margin):

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
+from skreward.objectives.base import NO_THETA, Observed
 from skreward.solvers.items import item_rewards
 from skreward.utils.arrays import rows_as
 
@@ -46,6 +47,7 @@ def coef_covariance(comparisons, objective, coef, groups) -> CoefCovariance:
     ----------
     comparisons : Comparisons
     objective : Objective
+        Without parameters of its own.
     coef : array of shape (n_features,)
     groups : array of int, shape (n_pairs, 2), or None
         What makes pairs depend on each other, numbered from 0, for either side. None
@@ -55,8 +57,9 @@ def coef_covariance(comparisons, objective, coef, groups) -> CoefCovariance:
     share = comparisons.weight / comparisons.weight.sum()
     rewards = item_rewards(items, coef).astype(np.float64)
     margin = rewards[index[:, 0]] - rewards[index[:, 1]]
-    slope = share * objective.gradient(margin, comparisons.target)
-    curve = share * objective.hessian(margin, comparisons.target)
+    seen = Observed(comparisons.target, share, comparisons.columns)
+    slope = share * objective.value_gradient(margin, NO_THETA, seen)[1]
+    curve = share * objective.curvature(margin, NO_THETA, seen)[0]
     inverse, unidentified = _inverse(_curvature(items, index, curve))
     if groups is None:
         covariance = inverse / comparisons.weight.sum()

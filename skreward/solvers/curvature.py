@@ -24,10 +24,13 @@ class Curvature:
     left_out : float
         Share of the pairs that are not in the sample. What is noise then is shrunk
         towards the diagonal.
+    of_theta : array of shape (n_parameters,)
+        Curvature of parameters beside the coefficients, if there are any.
     """
 
-    def __init__(self, z, curvature, unit, left_out=0.0):
+    def __init__(self, z, curvature, unit, left_out=0.0, of_theta=()):
         self._unit = unit
+        self._of_theta = np.asarray(of_theta, dtype=np.float64)
         self._is_factored = z.shape[1] <= MAX_FACTORED_FEATURES
         if self._is_factored:
             scaled = _scale(z, np.sqrt(curvature), unit)
@@ -60,6 +63,14 @@ class Curvature:
 
     def preconditioner(self, alpha):
         """Factor the curvature plus alpha I, or scale by its diagonal."""
+        of_coef = self._of_coef(alpha)
+        if not len(self._of_theta):
+            return of_coef
+        floor = np.finfo(np.float64).tiny
+        of_theta = _Diagonal(np.sqrt(np.maximum(self._of_theta, floor)))
+        return _Beside(of_coef, of_theta, len(self._unit))
+
+    def _of_coef(self, alpha):
         root = np.sqrt(self._diagonal + _tiny(self._diagonal))
         has_any = np.isfinite(self._unit)
         unit = np.where(has_any, self._unit, 1.0)
@@ -99,6 +110,21 @@ class _Diagonal:
 
     def gradient(self, gradient):
         return gradient / self._scale
+
+
+class _Beside:
+    """One for the coefficients and one for theta."""
+
+    def __init__(self, of_coef, of_theta, n_features):
+        self._parts, self._n_features = (of_coef, of_theta), n_features
+
+    def coef(self, scaled):
+        parts = zip(self._parts, np.split(scaled, [self._n_features]), strict=True)
+        return np.concatenate([part.coef(vector) for part, vector in parts])
+
+    def gradient(self, gradient):
+        parts = zip(self._parts, np.split(gradient, [self._n_features]), strict=True)
+        return np.concatenate([part.gradient(vector) for part, vector in parts])
 
 
 class _Factor:

@@ -2,8 +2,10 @@ r"""Solver for the linear reward r(x) = x @ w.
 
 Conventions: with weights scaled to sum to 1,
 
-    F(w) = sum_k weight_k loss(m_k, target_k) + 1/2 alpha ||w||^2
+    F(w, theta) = sum_k weight_k loss(m_k, theta, target_k) + 1/2 alpha ||w||^2
     m = r[index[:, 0]] - r[index[:, 1]],  r = items @ w
+
+where theta are parameters of the objective, if it has any; a position is both.
 
 Rewards are computed once an item and gathered; gradients are scattered back to the
 items and multiplied once: two passes over the items an iteration, whatever the
@@ -18,11 +20,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from skreward.objectives.base import Observed, check_offers
 from skreward.solvers.curvature import Curvature
 from skreward.solvers.items import largest
 from skreward.solvers.lbfgs import Minimum, Step, minimise
 from skreward.utils.arrays import ROUNDING_STEPS, least_spread, out_of_range
 
+# What is called of an objective.
+CALLS = "initial", "value_gradient", "curvature"
 # Pairs a feature that the curvature is estimated on: their noise costs iterations, not
 # accuracy.
 CURVATURE_PAIRS_PER_FEATURE = 2
@@ -34,6 +39,8 @@ POLISHED_PAIRS = 8192
 # Share of the first gradient at which polishing ends.
 POLISHED = 1e-9
 DOUBLE = float(np.finfo(np.float64).eps)
+# A gradient of theta that is a sum of shares rounded.
+FLAT_THETA = 1e-12
 # No smaller share of the first gradient is asked for: rounding decides there.
 LEAST_TOL = np.sqrt(DOUBLE)
 
@@ -43,6 +50,7 @@ class Point:
     """Where F was evaluated; all but ``alpha`` is of the loss without its penalty."""
 
     position: np.ndarray
+    n_features: int
     rewards: np.ndarray
     margin: np.ndarray
     loss: float
@@ -52,12 +60,24 @@ class Point:
     @property
     def value(self):
         """F."""
-        return self.loss + self.alpha / 2 * float(self.position @ self.position)
+        return self.loss + self.alpha / 2 * float(self.coef @ self.coef)
 
     @property
     def gradient(self):
         """Of F."""
-        return self.slope + self.alpha * self.position
+        gradient = self.slope.copy()
+        gradient[: self.n_features] += self.alpha * self.coef
+        return gradient
+
+    @property
+    def coef(self):
+        """Weights of the features."""
+        return self.position[: self.n_features]
+
+    @property
+    def theta(self):
+        """Parameters of the objective."""
+        return self.position[self.n_features :]
 
 
 class LinearSolution(NamedTuple):
@@ -76,7 +96,12 @@ class LinearSolution(NamedTuple):
     @property
     def coef(self):
         """Weights, shape (n_features,), in float64."""
-        return self.point.position
+        return self.point.coef
+
+    @property
+    def theta(self):
+        """Parameters of the objective, in float64."""
+        return self.point.theta
 
     @property
     def loss(self):
@@ -100,17 +125,23 @@ class LinearProblem:
     """
 
     def __init__(self, items, comparisons, objective):
+        check_offers(objective, CALLS, comparisons.columns, "The linear solver")
         self._items, self._objective = items, objective
-        self._index, self._target = comparisons.index, comparisons.target
+        self._index = comparisons.index
         self._first, self._second = np.ascontiguousarray(comparisons.index.T)
-        self._weight = comparisons.weight / comparisons.weight.sum()
+        self._seen = Observed(
+            comparisons.target,
+            comparisons.weight / comparisons.weight.sum(),
+            comparisons.columns,
+        )
         self._precision = float(np.finfo(items.dtype).eps)
         n_pairs = max(MIN_CURVATURE_PAIRS, CURVATURE_PAIRS_PER_FEATURE * items.shape[1])
         sample = self._sample(n_pairs)
         z = items.differences(self._index[sample])
         self._unit, size = self._measure(z)
         self._dead = np.flatnonzero(np.isinf(self._unit))
-        self._origin = self._at(np.zeros(items.shape[1]))
+        theta = objective.initial(self._seen)
+        self._origin = self._at(np.concatenate([np.zeros(items.shape[1]), theta]))
         self._is_flat = self._find_flat(size)
         self._curvature = self._curvature_at(self._origin, sample, z)
 
@@ -138,7 +169,7 @@ class LinearProblem:
         if previous is not None:
             start, steps = previous.point, previous.steps
         elif coef_init is not None and not self._is_flat:
-            start = self._at(coef_init.astype(np.float64))
+            start = self._at(np.concatenate([coef_init, self._origin.theta]))
         scaling = self._curvature.preconditioner(alpha)
         reference = float(np.linalg.norm(scaling.gradient(self._origin.slope)))
         if not (self._is_flat or 0 < reference < np.inf):
@@ -152,10 +183,12 @@ class LinearProblem:
             max_iter=max_iter,
             # The rounding of float32 rewards averages out over pairs in the loss.
             noise=max(4 * DOUBLE, 1e-3 * self._precision),
-            steps=[Step(move, change + alpha * move) for move, change in steps],
+            steps=[self._penalised(step, alpha) for step in steps],
         )
         reduction = found.size / reference if reference else 0.0
-        converged = has_converged(found, reduction, tol=tol, precision=self._precision)
+        converged = has_converged(
+            found, reduction, self._origin, tol=tol, precision=self._precision
+        )
         here = found.point
         if self._is_flat:
             # Zero is the minimum, whatever the rounding of its gradient points at.
@@ -163,8 +196,14 @@ class LinearProblem:
         elif converged and len(self._index) <= POLISHED_PAIRS:
             here = self._polish(here, reference)
         self._check_range(here)
-        steps = [Step(move, change - alpha * move) for move, change in found.steps]
+        steps = [self._penalised(step, -alpha) for step in found.steps]
         return LinearSolution(here, found.n_iter, converged, reduction, steps)
+
+    def _penalised(self, step, alpha):
+        change = step.change.copy()
+        n_features = self._items.shape[1]
+        change[:n_features] += alpha * step.move[:n_features]
+        return Step(step.move, change)
 
     def _sample(self, max_pairs):
         """Choose pairs, the same at every call; all where there are no more."""
@@ -191,20 +230,24 @@ class LinearProblem:
         return apart, size
 
     def _at(self, position, alpha=0.0):
-        """Evaluate F."""
+        """Evaluate F; sets coefficients of rounding to 0."""
+        n_features = self._items.shape[1]
         position[self._dead] = 0.0
-        rewards = self._items.rewards(position)
+        rewards = self._items.rewards(position[:n_features])
         margin = rewards[self._first] - rewards[self._second]
-        value, slope = self._objective.value_gradient(margin, self._target)
-        slope = self._items.gradient(self._back(slope))
-        slope[self._dead] = 0.0
-        loss = float(self._weight @ value)
-        return Point(position, rewards, margin, loss, slope, alpha)
+        value, slope, of_theta = self._objective.value_gradient(
+            margin, position[n_features:], self._seen
+        )
+        of_coef = self._items.gradient(self._back(slope))
+        of_coef[self._dead] = 0.0
+        loss = float(self._seen.weight @ value)
+        slope = np.concatenate([of_coef, of_theta])
+        return Point(position, n_features, rewards, margin, loss, slope, alpha)
 
     def _back(self, slope):
         """Take slopes of the pairs' losses back to the items."""
         n_items = self._items.shape[0]
-        slope = self._weight * slope
+        slope = self._seen.weight * slope
         item_gradient = np.bincount(self._first, slope, n_items)
         item_gradient -= np.bincount(self._second, slope, n_items)
         return item_gradient
@@ -215,22 +258,29 @@ class LinearProblem:
         ``size`` is that of the features. A sum of products errs by the root of the sum
         of their squares, in steps of rounding.
         """
-        _, slope = self._objective.value_gradient(self._origin.margin, self._target)
+        origin = self._origin
+        _, slope, _ = self._objective.value_gradient(
+            origin.margin, origin.theta, self._seen
+        )
         of_products = self._precision * np.linalg.norm(self._back(slope))
-        of_sums = DOUBLE * np.linalg.norm(self._weight * slope)
+        of_sums = DOUBLE * np.linalg.norm(self._seen.weight * slope)
         rounding = ROUNDING_STEPS * (of_products + of_sums) * size
-        return bool((np.abs(self._origin.slope) <= rounding).all())
+        rounding = np.append(rounding, np.full(len(origin.theta), FLAT_THETA))
+        return bool((np.abs(origin.slope) <= rounding).all())
 
     def _curvature_at(self, point, sample, z):
         """Estimate the curvature on a sample of pairs, given their differences."""
-        curvature = self._weight * self._objective.hessian(point.margin, self._target)
+        curvature, of_theta = self._objective.curvature(
+            point.margin, point.theta, self._seen
+        )
+        curvature = self._seen.weight * curvature
         of_sample = curvature[sample]
         # None may be left of the weights that hide in a sample.
         total = of_sample.sum()
         of_sample = of_sample / total if total > 0 else np.full(len(sample), 1.0)
         of_sample *= curvature.sum()
         left_out = 1 - len(sample) / len(self._index)
-        return Curvature(z, of_sample, self._unit, left_out)
+        return Curvature(z, of_sample, self._unit, left_out, of_theta)
 
     def _polish(self, here, reference, max_steps=5):
         """Take Newton steps while they at least halve the gradient.
@@ -255,21 +305,23 @@ class LinearProblem:
 
     def _check_range(self, point):
         """Refuse coefficients or rewards that the items' dtype cannot hold."""
-        for values in (point.position, point.rewards):
+        for values in (point.coef, point.rewards):
             with np.errstate(over="ignore", under="ignore"):
                 held = values.astype(self._items.dtype)
             if not np.isfinite(held).all() or (values.any() and not held.any()):
                 raise out_of_range(self._items.dtype)
 
 
-def has_converged(found: Minimum, reduction, *, tol, precision) -> bool:
-    """Whether a run that began with a gradient that is no rounding ended at a minimum.
+def has_converged(found: Minimum, reduction, origin, *, tol, precision) -> bool:
+    """Whether a run ended at a minimum, which the origin is known not to be.
 
     Parameters
     ----------
     found : Minimum
     reduction : float
-        Norm of the gradient at the end, relative to the one at zero.
+        Norm of the gradient at the end, relative to the one at the origin.
+    origin : Point
+        Where the coefficients are zero.
     tol : float
         What the reduction should be.
     precision : float
@@ -280,10 +332,9 @@ def has_converged(found: Minimum, reduction, *, tol, precision) -> bool:
     converged : bool
         Where the gradient is small; or where nothing is better nearby, and either the
         gradient is lost in the rounding of the products, or half its square, what a
-        Newton step would gain, in that of the loss. Never at zero, which has the
-        gradient that it began with.
+        Newton step would gain, in that of the loss. Never at the origin.
     """
-    if not found.point.position.any():
+    if np.array_equal(found.point.position, origin.position):
         return False
     is_lost = reduction <= max(tol, np.sqrt(precision))
     gain = found.size**2 / 2

@@ -204,7 +204,7 @@ def test_a_device_finds_the_same_features_dead(data, scale):
 
 def ended(position, *, size=0.0, value=0.5, is_small=False, is_stuck=False):
     there = np.asarray(position, dtype=float)
-    point = Point(there, there, there, value, there)
+    point = Point(there, 1, there, there, value, there)
     return Minimum(point, size, 3, is_small, is_stuck, [])
 
 
@@ -228,7 +228,8 @@ def ended(position, *, size=0.0, value=0.5, is_small=False, is_stuck=False):
 )
 def test_the_verdict_on_convergence(end, reduction, wanted):
     eps = np.finfo(np.float64).eps
-    assert has_converged(end, reduction, tol=1e-4, precision=eps) is wanted
+    origin = ended([0.0]).point
+    assert has_converged(end, reduction, origin, tol=1e-4, precision=eps) is wanted
 
 
 def test_ending_at_zero_against_the_gradient_is_never_silent(data):
