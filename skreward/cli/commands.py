@@ -1,8 +1,10 @@
 """What the commands do, once their arguments are read."""
 
+import warnings
 from typing import Any
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import Pipeline
 from tqdm.auto import tqdm
 
@@ -81,7 +83,10 @@ def _compare(reward, pairs, preferences, splits, seed, device):
     if reward != "auto":
         rewards = {reward: rewards[reward]}
     n_fits = len(splits) * len(rewards)
-    with tqdm(total=n_fits, desc="folds", delay=LONG_SECONDS, disable=None) as bar:
+    bar = tqdm(total=n_fits, desc="folds", delay=LONG_SECONDS, disable=None)
+    with bar, warnings.catch_warnings():
+        # What a fold comes to counts, converged or not; the last fit warns.
+        warnings.simplefilter("ignore", ConvergenceWarning)
         results = compare(
             rewards,
             pairs,
@@ -109,7 +114,7 @@ def _save(embed, model, preferences, output):
 
 def _report_fit(preferences, splits, results, best, embed, output):
     n_pairs, n_prompts = len(preferences.index), preferences.n_prompts
-    notes = _remarks_on_fit(preferences, splits, best)
+    notes = _remarks_on_fit(preferences, splits, results, best)
     show_results(
         f"{count(n_pairs, 'pair')}, {count(n_prompts, 'prompt')}, {len(splits)} "
         "prompt-disjoint folds",
@@ -135,7 +140,7 @@ def _report_fit(preferences, splits, results, best, embed, output):
     }
 
 
-def _remarks_on_fit(preferences, splits, best):
+def _remarks_on_fit(preferences, splits, results, best):
     notes = _remarks_on_labels(preferences)
     fewest, n_pairs = min(len(test) for _, test in splits), len(preferences.index)
     if fewest < FEWEST_IN_FOLD:
@@ -145,7 +150,7 @@ def _remarks_on_fit(preferences, splits, best):
         )
     elif is_like_a_coin(best, n_pairs, len(splits)):
         notes.append(_coin(best, n_pairs))
-    return notes
+    return notes + _remarks_on_length(results, best, n_pairs)
 
 
 def _remarks_on_labels(preferences):
@@ -156,6 +161,15 @@ def _remarks_on_labels(preferences):
         f"{count(n, 'pair')} of texts {'is' if n == 1 else 'are'} labelled both ways, "
         "which no reward can follow"
     ]
+
+
+def _remarks_on_length(results, model, n_pairs):
+    longer = next(r for r in results if r.name == "longer response")
+    is_worse = longer.order_consistency < model.order_consistency
+    if is_worse or is_like_a_coin(longer, n_pairs):
+        return []
+    share = f"{longer.order_consistency:.3f}"
+    return [f"the longer response alone orders as well: {share}"]
 
 
 def _coin(result, n_pairs):
@@ -241,6 +255,7 @@ def _evaluate(fitted, model, pairs, preferences):
         )
     results.append(score_pairs("longer response", None, pairs, y, preferences.longer))
     results.append(score_pairs("coin", None, pairs, y, coin))
+    notes += _remarks_on_length(results, results[0], len(margin))
     return results, notes, n_trained
 
 

@@ -22,7 +22,7 @@ from skreward.models.bradley_terry import BradleyTerryRegressor
 from skreward.models.bradley_terry_mlp import BradleyTerryMLPRegressor
 from skreward.models.classifier import PairwiseClassifierReward
 from skreward.models.itemwise import ItemwiseTransformer
-from skreward.utils.through import predict_preference_proba
+from skreward.utils.through import last_step
 
 INNER_FOLDS = 3
 # A fold of fewer pairs has no order consistency to speak of: it is one of few values.
@@ -178,10 +178,10 @@ def threads_for(n_numbers):
 def calibration_error(model, pairs, y) -> float | None:
     """Expected calibration error of a reward; None where it gives no probabilities."""
     try:
-        proba = predict_preference_proba(model, pairs)
+        reward, pairs = last_step(model, pairs, "predict_preference_proba")
     except TypeError:
         return None
-    return expected_calibration_error(y, proba)
+    return expected_calibration_error(y, reward.predict_preference_proba(pairs))
 
 
 def _over_folds(name, shares, says, errors=None):

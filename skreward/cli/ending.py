@@ -5,6 +5,7 @@ import os
 import sys
 import traceback
 import warnings
+from contextlib import contextmanager, redirect_stdout
 
 import click
 
@@ -17,16 +18,47 @@ LONGEST = 1000
 SPOKEN = (DataError, StdoutError, ImportError, RuntimeError, TypeError, ValueError)
 
 
+class Stdout:
+    """Stdout whose errors are told from those of files."""
+
+    def __init__(self, stream):
+        self._stream = stream
+
+    def write(self, text):
+        """Write text, to the end."""
+        with self._named_errors():
+            n = self._stream.write(text)
+            self._stream.flush()
+            return n
+
+    def flush(self):
+        """Write what is left."""
+        with self._named_errors():
+            self._stream.flush()
+
+    @contextmanager
+    def _named_errors(self):
+        try:
+            yield
+        except OSError as error:
+            said = f"stdout cannot be written to ({error.strerror})"
+            raise StdoutError(said) from None
+
+    def __getattr__(self, name):
+        return getattr(self._stream, name)
+
+
 def ends_in_a_line(group: click.Group, args=None) -> int:
     """Run a group of commands; give the exit code."""
     args = sys.argv[1:] if args is None else list(args)
     shows_traceback = "--traceback" in args
     logging.basicConfig(level=logging.WARNING, format="skreward: %(message)s")
-    with warnings.catch_warnings():
+    stdout = Stdout(sys.stdout)
+    with warnings.catch_warnings(), redirect_stdout(stdout):
         warnings.showwarning = _show_warning
         try:
             code = _invoke(group, args)
-            _flush()
+            stdout.flush()
         except SystemExit:
             raise
         except BaseException as error:
@@ -46,13 +78,6 @@ def _invoke(group, args):
     except click.exceptions.Exit as error:
         return error.exit_code
     return 0
-
-
-def _flush():
-    try:
-        sys.stdout.flush()
-    except OSError as error:
-        raise StdoutError(f"stdout cannot be written to ({error.strerror})") from None
 
 
 def _fail(error):

@@ -12,10 +12,7 @@ class StdoutError(Exception):
 
 def say(text: str):
     """Print to stdout."""
-    try:
-        click.echo(text)
-    except OSError as error:
-        raise StdoutError(f"stdout cannot be written to ({error.strerror})") from None
+    click.echo(text)
 
 
 def warn(text: str):
@@ -63,7 +60,7 @@ def show_results(title, results, spread, best):
         )
     out = io.StringIO()
     Console(file=out, width=100).print(table)
-    say(out.getvalue().rstrip("\n"))
+    say("\n".join(line.rstrip() for line in out.getvalue().splitlines()))
 
 
 def _figure(value):
