@@ -14,6 +14,7 @@ from skreward.annotation.annotators import (
 )
 from skreward.annotation.curve import annotation_curve
 from skreward.annotation.designs import pairs_from_ratings, sample_pairs
+from skreward.annotation.rankings import pairs_from_rankings
 
 __all__ = [
     "annotate",
@@ -21,6 +22,7 @@ __all__ = [
     "annotation_error_rate",
     "calibrate_beta",
     "expected_annotation_quality",
+    "pairs_from_rankings",
     "pairs_from_ratings",
     "sample_pairs",
 ]

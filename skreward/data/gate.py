@@ -1,5 +1,7 @@
 """The one gate: any X, y, sample_weight -> items, pairs, targets, weights."""
 
+import warnings
+
 import numpy as np
 from sklearn import get_config
 from sklearn.utils import assert_all_finite
@@ -11,6 +13,7 @@ from skreward.data.targets import check_numbers, check_preferences, rated_pairs
 from skreward.text.items import TextPairs
 from skreward.text.tables import is_text_pairs, read_texts
 from skreward.utils import float16
+from skreward.utils.checks import check_prompts
 from skreward.utils.compat import check_sample_weight
 
 FLOAT_DTYPES = (np.float64, np.float32, np.float16)
@@ -81,6 +84,7 @@ def check_comparisons(
     sample_weight,
     *,
     columns=None,
+    prompt_ids=None,
     reset=True,
     max_pairs=None,
     random_state=None,
@@ -96,8 +100,16 @@ def check_comparisons(
             raise ValueError(
                 f"{' and '.join(columns)} are known of pairs, and X is items."
             )
+        items = check_items(estimator, split.items, reset=reset, ensure_min_samples=2)
+        ratings = _check_ratings(estimator, y, items.shape[0])
+        weight = check_weight(sample_weight, items.shape[0], "item")
         return _from_ratings(
-            estimator, split.items, y, sample_weight, reset, max_pairs, random_state
+            items, ratings, weight, prompt_ids, max_pairs, random_state
+        )
+    if prompt_ids is not None:
+        raise ValueError(
+            "prompt_ids go with rated items, and X holds pairs, which carry theirs: "
+            "EmbeddingPairs(embeddings, index, prompt_ids)."
         )
     n_pairs = len(split.index)
     if n_pairs == 0:
@@ -119,8 +131,7 @@ def check_comparisons(
     return Comparisons(items, index, target, weight, occurs, split.prompt_ids, columns)
 
 
-def _from_ratings(estimator, X, y, sample_weight, reset, max_pairs, random_state):
-    items = check_items(estimator, X, reset=reset, ensure_min_samples=2)
+def _check_ratings(estimator, y, n_items):
     if y is None:
         raise ValueError(
             f"{type(estimator).__name__} requires y to be passed, but the target y "
@@ -128,22 +139,35 @@ def _from_ratings(estimator, X, y, sample_weight, reset, max_pairs, random_state
             "(n_pairs, 2, n_features) or an EmbeddingPairs."
         )
     ratings = check_numbers(y, "y")
-    n_items = items.shape[0]
     if len(ratings) != n_items:
         raise ValueError(f"y has {len(ratings)} ratings for {n_items} items.")
-    weight = check_weight(sample_weight, n_items, "item")
-    kept = np.flatnonzero(weight)
-    index = kept[rated_pairs(ratings[kept], max_pairs, random_state)]
+    return ratings
+
+
+def _from_ratings(items, ratings, weight, prompt_ids, max_pairs, random_state):
+    kept, groups = np.flatnonzero(weight), None
+    if prompt_ids is None:
+        warnings.warn(
+            "Ratings are compared across prompts, which are not known: give fit the "
+            "prompt_ids of the items (all the same where they answer one prompt).",
+            UserWarning,
+            stacklevel=2,
+        )
+    else:
+        prompt_ids = check_prompts(prompt_ids, len(ratings))[1]
+        groups = prompt_ids[kept]
+    index = kept[rated_pairs(ratings[kept], max_pairs, random_state, groups)]
     if len(index) == 0:
+        where = "" if groups is None else " of a prompt"
         raise ValueError(
-            "y rates every item the same, which leaves no pair to learn from."
+            f"y rates every item{where} the same, which leaves no pair to learn from."
         )
     first, second = weight[index.T]
     product = first * second
     if product.max() < np.finfo(np.float64).tiny:
         product = first / first.max() * (second / second.max())
     index, target, product, _ = _drop_weightless(index, np.ones(len(index)), product)
-    return Comparisons(items, index, target, product, weight, None)
+    return Comparisons(items, index, target, product, weight, prompt_ids)
 
 
 def check_weight(sample_weight, n, per):

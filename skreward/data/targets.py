@@ -52,16 +52,23 @@ def check_numbers(values: Any, name: str) -> Array:
     return values
 
 
-def rated_pairs(ratings, max_pairs, random_state):
-    """Pair every item with every item rated below it: better one first.
+def rated_pairs(ratings, max_pairs, random_state, groups=None):
+    """Pair every item with every item of its group rated below it: better one first.
 
-    Returns at most ``max_pairs`` pairs, drawn without replacement beyond.
+    ``groups`` are integers, a group an item; None is one group of all. Returns at
+    most ``max_pairs`` pairs, drawn without replacement beyond.
     """
-    order = np.argsort(ratings, kind="stable")
-    ranked = ratings[order]
-    n_below = np.searchsorted(ranked, ranked, side="left")
+    if groups is None:
+        groups = np.zeros(len(ratings), dtype=np.intp)
+    order = np.lexsort((ratings, groups))
+    starts_group = np.diff(groups[order], prepend=-1) != 0
+    starts_level = starts_group | (np.diff(ratings[order], prepend=np.nan) != 0)
+    position = np.arange(len(order))
+    start = np.maximum.accumulate(np.where(starts_group, position, 0))
+    level = np.maximum.accumulate(np.where(starts_level, position, 0))
+    n_below = level - start
     last = np.cumsum(n_below)
-    n_pairs = int(last[-1])
+    n_pairs = int(n_below.sum())
     if max_pairs is None or n_pairs <= max_pairs:
         number = np.arange(n_pairs)
     else:
@@ -70,5 +77,5 @@ def rated_pairs(ratings, max_pairs, random_state):
         )
         number.sort()
     better = np.searchsorted(last, number, side="right")
-    worse = number - (last[better] - n_below[better])
+    worse = start[better] + number - (last[better] - n_below[better])
     return np.column_stack([order[better], order[worse]])

@@ -205,6 +205,8 @@ class BradleyTerryRegressor(LinearReward):
         X: PairsOrItems,
         y: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
+        *,
+        prompt_ids: ArrayLike | None = None,
     ) -> "BradleyTerryRegressor":
         """Learn a reward from preferences.
 
@@ -222,6 +224,12 @@ class BradleyTerryRegressor(LinearReward):
         sample_weight : array-like of shape (n_pairs,) or (n_items,), default=None
             Weights; integers count as repetitions.
 
+        prompt_ids : array-like of shape (n_items,), default=None
+            The prompt that each rated item answers: ratings are compared within
+            their prompt alone, and prompts stay whole in internal splits. None
+            compares any two items, and warns: a rating of one prompt rarely means
+            what it means for another. Pairs carry theirs (`EmbeddingPairs`).
+
         Returns
         -------
         self : BradleyTerryRegressor
@@ -236,13 +244,17 @@ class BradleyTerryRegressor(LinearReward):
 
         Warns
         -----
+        UserWarning
+            If items are rated and ``prompt_ids`` is None.
         ConvergenceWarning
             If ``max_iter`` came before ``tol``.
         """
         check_device(self.device)
         rng = check_random_state(self.random_state)
         start = getattr(self, "coef_", None) if self.warm_start else None
-        comparisons = self._check_data(X, y, sample_weight, rng, reset=start is None)
+        comparisons = self._check_data(
+            X, y, sample_weight, rng, prompt_ids=prompt_ids, reset=start is None
+        )
         problem = self._problem(comparisons)
         self._set(self._solve(problem, self.alpha, coef_init=start), comparisons)
         return self

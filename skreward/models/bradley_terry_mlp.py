@@ -250,6 +250,8 @@ class BradleyTerryMLPRegressor(NetworkMixin, LikelihoodReward):
         X: PairsOrItems,
         y: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
+        *,
+        prompt_ids: ArrayLike | None = None,
     ) -> "BradleyTerryMLPRegressor":
         """Learn a reward from preferences.
 
@@ -267,6 +269,12 @@ class BradleyTerryMLPRegressor(NetworkMixin, LikelihoodReward):
         sample_weight : array-like of shape (n_pairs,) or (n_items,), default=None
             Weights; integers count as repetitions.
 
+        prompt_ids : array-like of shape (n_items,), default=None
+            The prompt that each rated item answers: ratings are compared within
+            their prompt alone, and prompts stay whole in internal splits. None
+            compares any two items, and warns: a rating of one prompt rarely means
+            what it means for another. Pairs carry theirs (`EmbeddingPairs`).
+
         Returns
         -------
         self : BradleyTerryMLPRegressor
@@ -282,13 +290,17 @@ class BradleyTerryMLPRegressor(NetworkMixin, LikelihoodReward):
 
         Warns
         -----
+        UserWarning
+            If items are rated and ``prompt_ids`` is None.
         ConvergenceWarning
             If ``max_iter`` came before ``tol``.
         """
         self._check_network()
         rng = check_random_state(self.random_state)
         goes_on = self.warm_start and hasattr(self, "coefs_")
-        comparisons = self._check_data(X, y, sample_weight, rng, reset=not goes_on)
+        comparisons = self._check_data(
+            X, y, sample_weight, rng, prompt_ids=prompt_ids, reset=not goes_on
+        )
         job = self._job(
             comparisons, rng, goes_on=goes_on, holds_out=self.early_stopping
         )
@@ -302,6 +314,8 @@ class BradleyTerryMLPRegressor(NetworkMixin, LikelihoodReward):
         X: PairsOrItems,
         y: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
+        *,
+        prompt_ids: ArrayLike | None = None,
     ) -> "BradleyTerryMLPRegressor":
         """Take one epoch over more pairs, from where the last one ended.
 
@@ -315,6 +329,8 @@ class BradleyTerryMLPRegressor(NetworkMixin, LikelihoodReward):
         y : array-like, default=None
             As in `fit`.
         sample_weight : array-like, default=None
+            As in `fit`.
+        prompt_ids : array-like of shape (n_items,), default=None
             As in `fit`.
 
         Returns
@@ -330,7 +346,9 @@ class BradleyTerryMLPRegressor(NetworkMixin, LikelihoodReward):
         self._check_network()
         rng = check_random_state(self.random_state)
         goes_on = hasattr(self, "coefs_")
-        comparisons = self._check_data(X, y, sample_weight, rng, reset=not goes_on)
+        comparisons = self._check_data(
+            X, y, sample_weight, rng, prompt_ids=prompt_ids, reset=not goes_on
+        )
         job = self._job(comparisons, rng, goes_on=goes_on, holds_out=False)
         (network,) = self._train([job], max_iter=1)
         self._set(network, comparisons)
@@ -340,7 +358,7 @@ class BradleyTerryMLPRegressor(NetworkMixin, LikelihoodReward):
     def _objective(self, comparisons):
         return OBJECTIVES[self.link]
 
-    def _fit_many(self, models, X, y, weights):
+    def _fit_many(self, models, X, y, weights, prompt_ids=None):
         """Fit models like this one, each with its own weights, all at once.
 
         ``models`` are unfitted, and differ from this one in ``random_state`` alone.
@@ -352,7 +370,9 @@ class BradleyTerryMLPRegressor(NetworkMixin, LikelihoodReward):
         jobs = []
         for model, weight in zip(models, weights, strict=True):
             rng = check_random_state(model.random_state)
-            comparisons = model._check_data(X, y, weight, rng, reset=True)
+            comparisons = model._check_data(
+                X, y, weight, rng, prompt_ids=prompt_ids, reset=True
+            )
             jobs.append(
                 model._job(
                     comparisons, rng, goes_on=False, holds_out=model.early_stopping

@@ -110,6 +110,8 @@ class PairwiseClassifierReward(BaseRewardModel):
         X: PairsOrItems,
         y: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
+        *,
+        prompt_ids: ArrayLike | None = None,
     ) -> Self:
         """Learn from preferences which items win.
 
@@ -127,6 +129,12 @@ class PairwiseClassifierReward(BaseRewardModel):
         sample_weight : array-like of shape (n_pairs,) or (n_items,), default=None
             Weights; integers count as repetitions.
 
+        prompt_ids : array-like of shape (n_items,), default=None
+            The prompt that each rated item answers: ratings are compared within
+            their prompt alone, and prompts stay whole in internal splits. None
+            compares any two items, and warns: a rating of one prompt rarely means
+            what it means for another. Pairs carry theirs (`EmbeddingPairs`).
+
         Returns
         -------
         self : PairwiseClassifierReward
@@ -139,6 +147,11 @@ class PairwiseClassifierReward(BaseRewardModel):
             weights meet a classifier that takes no ``sample_weight``.
         TypeError
             If ``estimator`` cannot classify.
+
+        Warns
+        -----
+        UserWarning
+            If items are rated and ``prompt_ids`` is None.
         """
         classifier = self._new_classifier()
         comparisons = check_comparisons(
@@ -146,6 +159,7 @@ class PairwiseClassifierReward(BaseRewardModel):
             X,
             y,
             sample_weight,
+            prompt_ids=prompt_ids,
             max_pairs=self.max_pairs,
             random_state=check_random_state(self.random_state),
         )

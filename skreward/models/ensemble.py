@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 from skreward.data.gate import check_comparisons, check_items, is_pairs, take_apart
 from skreward.data.groups import bootstrap_weights, chosen_first, resampling_groups
 from skreward.data.pairs import EmbeddingPairs, PairsOrItems
-from skreward.data.targets import check_numbers
+from skreward.data.targets import check_numbers, rated_pairs
 from skreward.models.base import BaseRewardModel, mean_reward
 from skreward.models.bradley_terry import BradleyTerryRegressor
 from skreward.utils.compat import HasMethods, Interval, StrOptions, fit_context
@@ -168,6 +168,8 @@ class RewardEnsemble(BaseRewardModel):
         X: PairsOrItems,
         y: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
+        *,
+        prompt_ids: ArrayLike | None = None,
     ) -> Self:
         """Fit the members, and align their rewards.
 
@@ -185,6 +187,11 @@ class RewardEnsemble(BaseRewardModel):
         sample_weight : array-like of shape (n_pairs,) or (n_items,), default=None
             Weights, which the bootstrap multiplies.
 
+        prompt_ids : array-like of shape (n_items,), default=None
+            The prompt that each rated item answers, as in
+            `BradleyTerryRegressor.fit`; the bootstrap draws prompts. Pairs carry
+            theirs (`EmbeddingPairs`).
+
         Returns
         -------
         self : RewardEnsemble
@@ -199,7 +206,7 @@ class RewardEnsemble(BaseRewardModel):
             If ``estimator`` is no reward model of this package.
         """
         template = self._template()
-        sample = self._check_sample(X, y, sample_weight)
+        sample = self._check_sample(X, y, sample_weight, prompt_ids)
         rng = check_random_state(self.random_state)
         members, weights = [], []
         for _ in range(self.n_estimators):
@@ -297,25 +304,36 @@ class RewardEnsemble(BaseRewardModel):
             )
         return clone(self.estimator)
 
-    def _check_sample(self, X, y, sample_weight):
+    def _check_sample(self, X, y, sample_weight, prompt_ids=None):
         """Validate once what every member is fitted on."""
         is_rated = not is_pairs(X)
         # Members sample the pairs of rated items; here one stands for them all.
         comparisons = check_comparisons(
-            self, X, y, sample_weight, max_pairs=1, random_state=0
+            self,
+            X,
+            y,
+            sample_weight,
+            prompt_ids=prompt_ids,
+            max_pairs=1,
+            random_state=0,
         )
         if is_rated:
-            ratings = check_numbers(y, "y")
-            return RatedSample(comparisons.items, ratings, comparisons.item_weight)
+            return RatedSample(comparisons, check_numbers(y, "y"))
         return PairSample(comparisons)
 
     def _fit_members(self, template, members, sample, weights):
         """Fit the members; gives their rewards of the items."""
         if hasattr(template, "_fit_many"):
-            return np.stack(template._fit_many(members, sample.X, sample.y, weights))
+            return np.stack(
+                template._fit_many(
+                    members, sample.X, sample.y, weights, **sample.params
+                )
+            )
         # Threads share the items, and what a thread computes is what a loop would.
         Parallel(n_jobs=self.n_jobs, prefer="threads")(
-            delayed(member.fit)(sample.X, sample.y, sample_weight=weight)
+            delayed(member.fit)(
+                sample.X, sample.y, sample_weight=weight, **sample.params
+            )
             for member, weight in zip(members, weights, strict=True)
         )
         return np.stack([member._reward(sample.items) for member in members])
@@ -329,6 +347,8 @@ class RewardEnsemble(BaseRewardModel):
 
 class PairSample:
     """Validated pairs, and what an ensemble asks of them."""
+
+    params: dict = {}  # noqa: RUF012
 
     def __init__(self, comparisons):
         self.items, self.index = comparisons.items, comparisons.index
@@ -353,25 +373,37 @@ class PairSample:
 
 
 class RatedSample:
-    """Validated items with ratings, each of which is its own group."""
+    """Validated items with ratings, drawn by prompt, or one by one."""
 
-    def __init__(self, items, ratings, item_weight):
-        self.items = self.X = items
-        self.y, self.weight = ratings, item_weight
-        self.item_weight = item_weight
+    def __init__(self, comparisons, ratings):
+        self.items = self.X = comparisons.items
+        self.y, self.weight = ratings, comparisons.item_weight
+        self.item_weight = self.weight
+        prompts = comparisons.prompt_ids
+        self.params = {} if prompts is None else {"prompt_ids": prompts}
+        self._prompts = np.zeros(len(ratings), np.intp) if prompts is None else prompts
+        self._groups = np.arange(len(ratings)) if prompts is None else prompts
 
     def draw(self, rng):
         """Weights of a bootstrap that leaves something to learn from."""
-        items = np.arange(len(self.weight))[:, np.newaxis]
         while True:
-            weight = self.weight * bootstrap_weights(items, rng)
-            if len(np.unique(self.y[weight > 0])) > 1:
+            weight = self.weight * bootstrap_weights(self._groups[:, np.newaxis], rng)
+            if len(rated_pairs(*self._drawn(weight > 0))):
                 return weight
 
+    def _drawn(self, kept):
+        return self.y[kept], 1, 0, self._prompts[kept]
+
     def margin_scale(self, rewards):
-        """Root mean square margin of all pairs of items, for every row of rewards."""
-        mean = np.average(rewards, axis=1, weights=self.weight)[:, np.newaxis]
-        return _root_mean_square(np.sqrt(2) * (rewards - mean), self.weight)
+        """Root mean square margin of pairs of a prompt, for every row of rewards."""
+        total = np.bincount(self._prompts, self.weight)
+        # A pair counts for the product of its weights: an item for its prompt's.
+        weight = self.weight * total[self._prompts]
+        centred = rewards.astype(np.float64)
+        for row in centred:
+            sums = np.bincount(self._prompts, self.weight * row)
+            row -= (sums / np.where(total > 0, total, 1))[self._prompts]
+        return _root_mean_square(np.sqrt(2) * centred, weight)
 
 
 def _root_mean_square(values, weight):

@@ -45,12 +45,15 @@ class LikelihoodReward(BaseRewardModel):
             )
         return OBJECTIVES[self.link].distribution(self.predict(X))
 
-    def _check_data(self, X, y, sample_weight, rng, *, reset) -> Comparisons:
+    def _check_data(
+        self, X, y, sample_weight, rng, *, reset, prompt_ids=None
+    ) -> Comparisons:
         return check_comparisons(
             self,
             X,
             y,
             sample_weight,
+            prompt_ids=prompt_ids,
             reset=reset,
             max_pairs=self.max_pairs,
             random_state=rng,
