@@ -16,6 +16,10 @@ from skreward.utils import float16
 from skreward.utils.checks import check_prompts
 from skreward.utils.compat import check_sample_weight
 
+PAIRS_CARRY_PROMPTS = (
+    "prompt_ids go with rated items, and X holds pairs, which carry theirs: "
+    "EmbeddingPairs(embeddings, index, prompt_ids)."
+)
 FLOAT_DTYPES = (np.float64, np.float32, np.float16)
 
 
@@ -107,10 +111,7 @@ def check_comparisons(
             items, ratings, weight, prompt_ids, max_pairs, random_state
         )
     if prompt_ids is not None:
-        raise ValueError(
-            "prompt_ids go with rated items, and X holds pairs, which carry theirs: "
-            "EmbeddingPairs(embeddings, index, prompt_ids)."
-        )
+        raise ValueError(PAIRS_CARRY_PROMPTS)
     n_pairs = len(split.index)
     if n_pairs == 0:
         raise ValueError("X holds 0 pairs; at least one is needed.")

@@ -3,18 +3,21 @@
 import numpy as np
 from sklearn.utils.metadata_routing import MetadataRequest
 
-from skreward.data.gate import check_weight, is_pairs
+from skreward.data.gate import PAIRS_CARRY_PROMPTS, check_weight, is_pairs
 from skreward.data.targets import check_numbers, check_preferences
 from skreward.metrics.pairs import (
     check_probabilities,
     expected_calibration_error,
     order_consistency_score,
 )
+from skreward.utils.checks import check_prompts
 from skreward.utils.through import predict_preference_proba
+
+METADATA = ("sample_weight", "prompt_ids")
 
 
 class PreferenceScorer:
-    """Scorer ``(estimator, X, y=None, sample_weight=None)``.
+    """Scorer ``(estimator, X, y=None, sample_weight=None, prompt_ids=None)``.
 
     Takes ``y=None`` where the first of a pair is always the chosen one. A scorer of
     order needs ``predict`` alone. A scorer of probabilities asks the estimator for
@@ -22,53 +25,64 @@ class PreferenceScorer:
     estimator knows which link its margins have, or that they have no link.
     """
 
-    def __init__(self, name, sample_weight_request=None):
+    def __init__(self, name, requests=None):
         self.name = name
-        self.sample_weight_request = sample_weight_request
+        self.requests = dict.fromkeys(METADATA) if requests is None else requests
 
-    def __call__(self, estimator, X, y=None, sample_weight=None):
-        """Score what the estimator predicts for X."""
+    def __call__(self, estimator, X, y=None, sample_weight=None, prompt_ids=None):
+        """Score what the estimator predicts for X; rated items have ``prompt_ids``."""
         of_proba = OF_PROBA.get(self.name)
         if is_pairs(X):
+            if prompt_ids is not None:
+                raise ValueError(PAIRS_CARRY_PROMPTS)
             if of_proba is not None:
                 proba = predict_preference_proba(estimator, X)
                 return of_proba(y, proba, sample_weight=sample_weight)
             score = order_consistency_score
         elif of_proba is None:
-            score = _rated_order_consistency
+            return _rated_order_consistency(
+                y,
+                estimator.predict(X),
+                sample_weight=sample_weight,
+                prompt_ids=prompt_ids,
+            )
         else:
             raise ValueError(f"{self.name} scores pairs, and X holds items.")
         return score(y, estimator.predict(X), sample_weight=sample_weight)
 
-    def set_score_request(self, *, sample_weight):
-        """Give a copy of this scorer that asks metadata routing for weights, or not.
+    def set_score_request(self, **requests):
+        """Give a copy of this scorer that asks metadata routing for more, or less.
 
         Parameters
         ----------
-        sample_weight : bool, str or None
-            As in scikit-learn.
+        **requests : bool, str or None
+            Of ``sample_weight`` and ``prompt_ids``, as in scikit-learn.
 
         Returns
         -------
         scorer : PreferenceScorer
             A new one: this one is shared by all who import it.
         """
-        return PreferenceScorer(self.name, sample_weight)
+        unknown = set(requests) - set(METADATA)
+        if unknown:
+            raise TypeError(
+                f"{self.name} takes {' and '.join(METADATA)}, not {min(unknown)}."
+            )
+        return PreferenceScorer(self.name, self.requests | requests)
 
     def get_metadata_routing(self):
         """What is asked of metadata routing."""
         request = MetadataRequest(owner=self)
-        request.score.add_request(
-            param="sample_weight", alias=self.sample_weight_request
-        )
+        for name, alias in self.requests.items():
+            request.score.add_request(param=name, alias=alias)
         return request
 
     def __repr__(self):
         return self.name
 
 
-def _rated_order_consistency(y_true, y_pred, *, sample_weight=None):
-    """Order consistency over all pairs of items with unequal ratings.
+def _rated_order_consistency(y_true, y_pred, *, sample_weight=None, prompt_ids=None):
+    """Order consistency over all pairs of items of a prompt with unequal ratings.
 
     The weight of a pair is the product of its items' weights. Exact, in
     O(n log(n)^2): pairs are counted at the highest bit in which the ranks of their
@@ -82,26 +96,42 @@ def _rated_order_consistency(y_true, y_pred, *, sample_weight=None):
     weight = check_weight(sample_weight, len(rewards), "item")
     # Their squares are summed.
     weight = weight / weight.max()
+    prompt = np.zeros(len(rewards), dtype=np.intp)
+    if prompt_ids is not None:
+        prompt = check_prompts(prompt_ids, len(rewards))[1]
     rating = np.unique(ratings, return_inverse=True)[1]
     rank = np.unique(rewards, return_inverse=True)[1]
-    cell = np.unique(rank * (rating.max() + 1) + rating, return_inverse=True)[1]
-    same_rating, same_rank, same_both = (
-        np.square(np.bincount(group, weight)).sum() for group in (rating, rank, cell)
+    n_bits = int(rank.max()).bit_length()
+    # Items of two prompts differ above the bits that are looked at.
+    rank = (prompt << n_bits) + rank
+    by_rating = _number(prompt, rating)
+    same_prompt, same_rating, same_rank, same_both = (
+        np.square(np.bincount(group, weight)).sum()
+        for group in (prompt, by_rating, _number(rank), _number(rank, rating))
     )
-    total = (weight.sum() ** 2 - same_rating) / 2
-    if total <= 0:
-        raise ValueError("y rates every item the same, which leaves no pair to score.")
+    total = (same_prompt - same_rating) / 2
+    if len(np.unique(by_rating)) == len(np.unique(prompt)) or total <= 0:
+        where = "" if prompt_ids is None else " of a prompt"
+        raise ValueError(
+            f"y rates every item{where} the same, which leaves no pair to score."
+        )
     tied = (same_rank - same_both) / 2
-    return float((_concordant(rating, rank, weight) + tied / 2) / total)
+    return float((_concordant(rating, rank, weight, n_bits) + tied / 2) / total)
 
 
-def _concordant(rating, rank, weight):
-    """Weight of the pairs that both ``rating`` and ``rank`` order alike."""
+def _number(first, second=None):
+    """Number distinct values, or pairs of them."""
+    both = first if second is None else first * (int(second.max()) + 1) + second
+    return np.unique(both, return_inverse=True)[1]
+
+
+def _concordant(rating, rank, weight, n_bits):
+    """Weight of pairs, alike above ``n_bits``, that both rating and rank order."""
     order = np.argsort(rating, kind="stable")
     rating, rank, weight = rating[order], rank[order], weight[order]
     position = np.arange(len(rank))
     concordant = 0.0
-    for bit in reversed(range(int(rank.max()).bit_length())):
+    for bit in reversed(range(n_bits)):
         block = rank >> (bit + 1)
         order = np.argsort(block, kind="stable")
         rating, rank, weight = rating[order], rank[order], weight[order]

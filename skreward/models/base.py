@@ -99,6 +99,8 @@ class BaseRewardModel(RegressorMixin, BaseEstimator, metaclass=ABCMeta):
         X: PairsOrItems,
         y: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
+        *,
+        prompt_ids: ArrayLike | None = None,
     ) -> float:
         """Order consistency: the share of pairs that the rewards order as ``y`` does.
 
@@ -112,13 +114,18 @@ class BaseRewardModel(RegressorMixin, BaseEstimator, metaclass=ABCMeta):
         sample_weight : array-like, default=None
             Weights of the pairs, or of the items; a pair of items counts for the
             product of theirs.
+        prompt_ids : array-like of shape (n_items,), default=None
+            The prompts of rated items, which are compared within theirs alone; None
+            compares any two.
 
         Returns
         -------
         score : float
             In [0, 1]; 0.5 is a coin. Ties in the rewards count one half.
         """
-        return order_consistency_scorer(self, X, y, sample_weight=sample_weight)
+        return order_consistency_scorer(
+            self, X, y, sample_weight=sample_weight, prompt_ids=prompt_ids
+        )
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

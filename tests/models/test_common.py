@@ -44,6 +44,7 @@ ESTIMATORS = [*REWARD_MODELS, ItemwiseTransformer(StandardScaler())]
     "ignore:early_stopping found",
     "ignore:Adam stopped",
     "ignore:Margins out of fold",
+    "ignore:Ratings are compared across prompts",
     "ignore:.*pairs cannot tell",
 )
 @parametrize_with_checks(ESTIMATORS, expected_failed_checks=expected_failures)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import sklearn
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.model_selection import GridSearchCV, GroupKFold
+from sklearn.model_selection import GridSearchCV, GroupKFold, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -23,6 +23,7 @@ from skreward import (
 from skreward.annotation import pairs_from_rankings
 from skreward.data.targets import rated_pairs
 from skreward.datasets import load_judged
+from skreward.metrics import order_consistency_scorer
 from tests.support import data_file
 
 MODELS = [
@@ -140,6 +141,7 @@ def test_prompt_ids_reach_the_last_step_by_routing_and_without(rated):
     )
     with sklearn.config_context(enable_metadata_routing=True):
         asking = sklearn.clone(plain).set_fit_request(prompt_ids=True)
+        asking.set_score_request(prompt_ids=True)
         pipeline = make_pipeline(ItemwiseTransformer(StandardScaler()), asking)
         pipeline.fit(items, ratings, prompt_ids=prompts)
         assert_allclose(pipeline[-1].coef_, expected[-1].coef_, atol=1e-8)
@@ -150,6 +152,44 @@ def test_prompt_ids_reach_the_last_step_by_routing_and_without(rated):
         )
         search.fit(items, ratings, prompt_ids=prompts, groups=prompts)
     assert search.best_score_ > 0.5
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_score_is_the_share_of_pairs_of_a_prompt(seed):
+    rng = np.random.default_rng(seed)
+    n = 40
+    items = np.round(rng.normal(size=(n, 2)), 1)
+    ratings, prompts = rng.integers(0, 4, n).astype(float), rng.integers(-2, 3, n)
+    weight = rng.integers(0, 3, n)
+    model = BradleyTerryRegressor().fit(items, ratings, prompt_ids=prompts)
+    reward = np.round(model.predict(items))
+    model.predict = lambda X: reward
+    right = total = 0.0
+    for i, j in itertools.permutations(range(n), 2):
+        if prompts[i] == prompts[j] and ratings[i] > ratings[j]:
+            pair = weight[i] * weight[j]
+            total += pair
+            right += pair * (np.sign(reward[i] - reward[j]) + 1) / 2
+    score = model.score(items, ratings, weight, prompt_ids=prompts)
+    assert_allclose(score, right / total)
+
+
+def test_a_scorer_asks_for_prompts(rated):
+    items, ratings, prompts = rated
+    with sklearn.config_context(enable_metadata_routing=True):
+        model = BradleyTerryRegressor().set_fit_request(prompt_ids=True)
+        scorer = order_consistency_scorer.set_score_request(prompt_ids=True)
+        result = cross_validate(
+            model,
+            items,
+            ratings,
+            params={"prompt_ids": prompts},
+            scoring=scorer,
+            cv=GroupKFold(3).split(items, groups=prompts),
+        )
+    assert result["test_score"].mean() > 0.95
+    with pytest.raises(TypeError, match="takes sample_weight and prompt_ids, not y"):
+        order_consistency_scorer.set_score_request(y=True)
 
 
 @pytest.mark.parametrize(
@@ -172,6 +212,9 @@ def test_pairs_carry_their_own_prompts(preferences):
         BradleyTerryRegressor().fit(
             preferences.pairs, preferences.y, prompt_ids=np.zeros(400)
         )
+    model = BradleyTerryRegressor().fit(preferences.pairs, preferences.y)
+    with pytest.raises(ValueError, match="pairs, which carry theirs"):
+        model.score(preferences.pairs, preferences.y, prompt_ids=np.zeros(400))
 
 
 @pytest.mark.parametrize("seed", range(20))
