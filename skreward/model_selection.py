@@ -12,7 +12,12 @@ from sklearn.utils import check_random_state, indexable
 from skreward.data.gate import is_pairs, take_apart
 from skreward.data.groups import deal, encode, hold_out, resampling_groups
 from skreward.data.pairs import EmbeddingPairs
-from skreward.text.tables import is_text_pairs, text_prompt_ids
+from skreward.text.tables import (
+    is_text,
+    is_text_pairs,
+    require_pair_columns,
+    text_prompt_ids,
+)
 from skreward.utils.compat import GroupsConsumerMixin
 from skreward.utils.typing import ArrayLike, RandomState
 
@@ -273,6 +278,8 @@ def pair_prompt_ids(X, groups=None):
         return X.pair_prompt_ids
     if is_text_pairs(X):
         return text_prompt_ids(X)
+    if is_text(X):
+        require_pair_columns(X)
     raise ValueError(
         "Prompt ids are needed to keep prompts apart: give groups, one id a pair or "
         "one a side, an EmbeddingPairs with prompt_ids, or a table of text pairs."

@@ -97,6 +97,33 @@ TABLE = {
         fit(EmbeddingPairs(sp.csr_array(with_value(E, np.nan)), INDEX), Y),
         ValueError, "NaN",
     ),
+    "X texts": (
+        fit([{"prompt": "p", "chosen": "a", "rejected": "b"}]), ValueError,
+        r"X holds texts, and BradleyTerryRegressor wants .*LLMEmbeddingTransformer\(\)",
+    ),
+    "X lone texts": (fit(["a", "b"], [0, 1]), ValueError, "X holds texts"),
+    "X texts of a classifier": (
+        fit(["a", "b"], [0, 1], model=CLF), ValueError, "texts, and PairwiseClass",
+    ),
+    "rewards of texts": (
+        lambda: FITTED.predict_reward(["a", "b"]), ValueError, "X holds texts",
+    ),
+    "X embeddings and index": (
+        fit((E, INDEX), Y), ValueError,
+        r"tuple of arrays of shapes \(6, 3\) and \(4, 2\).*EmbeddingPairs\(embedd",
+    ),
+    "X misnamed columns": (
+        fit([{"prompt": "p", "good": "a", "bad": "b"}]), ValueError,
+        "wanted .*chosen, rejected; got bad, good, prompt",
+    ),
+    "folds of misnamed columns": (
+        kfold(2, X=[{"prompt": "p", "good": "a", "bad": "b"}] * 4), ValueError,
+        "wanted .*chosen, rejected; got bad, good, prompt",
+    ),
+    "folds of items": (
+        kfold(2, X=[{"prompt": "p", "response": "a"}] * 4), ValueError,
+        "table of items: prompt, response; wanted pairs",
+    ),
     "X strings": (fit(DENSE.astype(str).astype(object) + "a", Y), ValueError, "real|convert"),
     "X complex": (fit(DENSE * 1j, Y), ValueError, "real numbers"),
     "X NaN at predict": (lambda: FITTED.predict(with_value(E, np.nan)), ValueError, "NaN"),

@@ -146,7 +146,7 @@ def read_rows(table, form, *, label=None, drop_bad_rows=False) -> Texts:
 
 
 def _read_all(rows):
-    texts = read_texts(rows, keep_equal=True)
+    texts = read_texts(rows)
     assert texts is not None
     return texts
 

@@ -14,13 +14,15 @@ class Split:
     """X taken apart: what is embedded, and what is compared.
 
     ``index`` is None where a sample is an item. ``is_dense`` tells that the pairs
-    came as an array, so that what is made of them is an array again.
+    came as an array, so that what is made of them is an array again. ``unlabelled``
+    says why ``y`` is needed to know which of a pair is the chosen one, if it is.
     """
 
     items: Any
-    index: np.ndarray | None
-    prompt_ids: np.ndarray | None
-    is_dense: bool
+    index: np.ndarray | None = None
+    prompt_ids: np.ndarray | None = None
+    is_dense: bool = False
+    unlabelled: str | None = None
 
 
 @dataclass(frozen=True)

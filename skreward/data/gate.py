@@ -3,15 +3,22 @@
 import warnings
 
 import numpy as np
+import scipy.sparse as sp
 from sklearn import get_config
 from sklearn.utils import assert_all_finite
 from sklearn.utils.validation import validate_data
 
 from skreward.data.comparisons import Comparisons, Split, _drop_unused, _drop_weightless
+from skreward.data.leaks import remember_prompts
 from skreward.data.pairs import EmbeddingPairs
 from skreward.data.targets import check_numbers, check_preferences, rated_pairs
 from skreward.text.items import TextPairs
-from skreward.text.tables import is_text_pairs, read_texts
+from skreward.text.tables import (
+    is_text,
+    is_text_pairs,
+    read_texts,
+    why_unlabelled,
+)
 from skreward.utils import float16
 from skreward.utils.checks import check_prompts
 from skreward.utils.compat import check_sample_weight
@@ -27,24 +34,65 @@ def is_pairs(X) -> bool:
     """Whether a sample of X is a comparison rather than an item."""
     if isinstance(X, EmbeddingPairs) or is_text_pairs(X):
         return True
-    return (X.ndim if hasattr(X, "ndim") else np.asarray(X).ndim) == 3
+    return len(X.shape if hasattr(X, "shape") else np.shape(X)) == 3
 
 
 def take_apart(X) -> Split:
     """Find the items and pairs in X, without a look at the numbers."""
     if isinstance(X, EmbeddingPairs):
         pairs = _drop_unused(X)
-        return Split(pairs.embeddings, pairs.index, pairs.prompt_ids, False)
+        return Split(
+            pairs.embeddings, pairs.index, pairs.prompt_ids, False, pairs._unlabelled
+        )
     texts = read_texts(X)
     if isinstance(texts, TextPairs):
-        return Split(texts.items, texts.pairs, texts.items.prompt_ids, False)
+        ids = texts.items.prompt_ids
+        return Split(texts.items, texts.pairs, ids, False, texts.unlabelled)
     if texts is not None:
-        return Split(texts, None, None, False)
+        return Split(texts)
+    _refuse_embeddings_and_index(X)
     dense = dense_pairs(X)
     if dense is None:
-        return Split(X, None, None, False)
+        return Split(X)
     pairs = EmbeddingPairs.from_dense(dense)
     return Split(pairs.embeddings, pairs.index, None, True)
+
+
+def _refuse_embeddings_and_index(X):
+    """Raise where X is embeddings and pairs of them, side by side."""
+    if not isinstance(X, tuple) or len(X) != 2:
+        return
+    shapes = [np.shape(part) if hasattr(part, "shape") else None for part in X]
+    if None in shapes or shapes[0] == shapes[1]:
+        return
+    raise ValueError(
+        f"X is a tuple of arrays of shapes {shapes[0]} and {shapes[1]}. For items and "
+        "the pairs of them that were compared give EmbeddingPairs(embeddings, index)."
+    )
+
+
+def refuse_texts(estimator, items):
+    """Raise where a model that wants numbers is given texts."""
+    if is_text(items):
+        name = type(estimator).__name__
+        raise ValueError(
+            f"X holds texts, and {name} wants their embeddings: "
+            f"make_pipeline(LLMEmbeddingTransformer(), {name}())."
+        )
+
+
+def require_labels_of(X, y):
+    """Raise where pairs do not tell which is the chosen one, and y is None."""
+    if isinstance(X, EmbeddingPairs):
+        require_labels(y, X._unlabelled)
+    elif is_text_pairs(X):
+        require_labels(y, why_unlabelled(X))
+
+
+def require_labels(y, unlabelled):
+    """Raise where the first of a pair need not be the chosen one, and y is None."""
+    if y is None and unlabelled is not None:
+        raise ValueError(unlabelled)
 
 
 def dense_pairs(X):
@@ -64,6 +112,9 @@ def dense_pairs(X):
 
 def check_items(estimator, items, *, reset, **check_params):
     """Validate the item view; sets or compares ``n_features_in_``."""
+    refuse_texts(estimator, items)
+    if sp.issparse(items) and items.dtype == np.float16:
+        items = items.astype(np.float32)  # SciPy has no products of float16
     is_half = isinstance(items, np.ndarray) and items.dtype == np.float16
     items = validate_data(
         estimator,
@@ -116,8 +167,10 @@ def check_comparisons(
     if n_pairs == 0:
         raise ValueError("X holds 0 pairs; at least one is needed.")
     items = check_items(estimator, split.items, reset=reset)
+    require_labels(y, split.unlabelled)
     target = check_preferences(y, n_pairs)
     weight = check_weight(sample_weight, n_pairs, "pair")
+    weight = _without_equal(split.index, weight)
     for name, column in columns.items():
         if column.shape != (n_pairs,):
             raise ValueError(
@@ -127,9 +180,26 @@ def check_comparisons(
     index, target, weight, columns = _drop_weightless(
         split.index, target, weight, columns
     )
+    remember_prompts(estimator, split, index, reset=reset)
     occurs = np.zeros(items.shape[0])
     occurs[index.ravel()] = 1.0
     return Comparisons(items, index, target, weight, occurs, split.prompt_ids, columns)
+
+
+def _without_equal(index, weight):
+    """Weigh pairs of a text with itself as nothing: they say nothing of a reward."""
+    is_equal = index[:, 0] == index[:, 1]
+    if not is_equal.any():
+        return weight
+    if not weight[~is_equal].any():
+        raise ValueError("every pair of X compares a text with itself.")
+    warnings.warn(
+        f"{int(is_equal.sum())} of {len(index)} pairs compare a text with itself, and "
+        "are left out.",
+        UserWarning,
+        stacklevel=4,
+    )
+    return np.where(is_equal, 0.0, weight)
 
 
 def _check_ratings(estimator, y, n_items):

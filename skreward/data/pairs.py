@@ -1,6 +1,7 @@
 """The pair container: items stored once, comparisons as integer indices."""
 
 from collections.abc import Hashable
+from itertools import repeat
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -66,6 +67,8 @@ class EmbeddingPairs:
     """
 
     ndim = 3
+    # Why the first of a pair need not be the chosen one: then ``y`` is needed.
+    _unlabelled: str | None = None
 
     def __init__(
         self, embeddings: Items, index: ArrayLike, prompt_ids: ArrayLike | None = None
@@ -77,11 +80,21 @@ class EmbeddingPairs:
         )
 
     @classmethod
-    def _view(cls, embeddings, index, prompt_ids):
+    def _view(cls, embeddings, index, prompt_ids, unlabelled=None):
         """Build without checks, from parts that already passed them."""
         self = cls.__new__(cls)
         self.embeddings, self.index, self.prompt_ids = embeddings, index, prompt_ids
+        self._unlabelled = unlabelled
         return self
+
+    @classmethod
+    def _over(cls, embeddings, index, prompt_ids, unlabelled):
+        """Build over what a transformer made; a text may be compared with itself."""
+        return cls._view(_check_embeddings(embeddings), index, prompt_ids, unlabelled)
+
+    def _with(self, embeddings, index, prompt_ids):
+        """Build another of the same origin."""
+        return self._view(embeddings, index, prompt_ids, self._unlabelled)
 
     @classmethod
     def from_dense(
@@ -102,8 +115,8 @@ class EmbeddingPairs:
         deduplicate : bool, default=True
             Store items that are equal in every bit (and in their prompt) once.
             This finds which pairs share an item, at the price of one pass over
-            ``X`` and one copy; a pair of equal embeddings becomes a pair of an item
-            with itself, of margin 0. False keeps a view of ``X`` with 2 n_pairs items.
+            ``X`` and two copies; a pair of equal embeddings stays a pair of two items.
+            False keeps a view of ``X`` with 2 n_pairs items.
 
         Returns
         -------
@@ -124,9 +137,13 @@ class EmbeddingPairs:
         if deduplicate:
             first, inverse = _distinct_rows(items, ids)
             if len(first) < len(items):
-                items, index = items[first], inverse[index]
+                index = inverse[index]
+                # Two equal responses may well have been compared.
+                equal = np.flatnonzero(index[:, 0] == index[:, 1])
+                first = np.concatenate([first, first[index[equal, 1]]])
+                index[equal, 1] = len(first) - len(equal) + np.arange(len(equal))
+                items = items[first]
                 ids = None if ids is None else ids[first]
-        # Two equal responses may well have been compared: no error here.
         return cls._view(items, index, ids)
 
     @classmethod
@@ -269,7 +286,7 @@ class EmbeddingPairs:
                 "EmbeddingPairs is indexed with an int, a slice, a 1-D index array "
                 f"or a mask; this key picks indices of shape {index.shape}."
             )
-        return self._view(self.embeddings, index, self.prompt_ids)
+        return self._with(self.embeddings, index, self.prompt_ids)
 
     def __array__(self, dtype=None, copy=None):
         raise TypeError(
@@ -297,14 +314,14 @@ class EmbeddingPairs:
 
     def swap(self) -> Self:
         """Give the same pairs with first and second exchanged."""
-        return self._view(
+        return self._with(
             self.embeddings, np.ascontiguousarray(self.index[:, ::-1]), self.prompt_ids
         )
 
     def compact(self) -> Self:
         """Copy the items that occur in a pair, in their order, and drop the rest."""
         occurring, index = np.unique(self.index, return_inverse=True)
-        return self._view(
+        return self._with(
             self.embeddings[occurring],
             index.reshape(self.index.shape),
             None if self.prompt_ids is None else self.prompt_ids[occurring],
@@ -411,52 +428,15 @@ def _distinct_rows(
     Returns ``first``, the position of each distinct row's first appearance, and
     ``inverse`` with ``rows[first][inverse] == rows``.
     """
-    n = rows.shape[0]
-    keys = _hash_rows(rows)
-    if labels is not None:
-        seen: dict[Hashable, int] = {}
-        codes = [seen.setdefault(label, len(seen)) for label in labels.tolist()]
-        keys = keys ^ (np.array(codes, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15))
-    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
-    if len(first) == n:
-        return np.arange(n), np.arange(n)
-    if not _same_bits(rows, first[inverse], labels):
-        # Two different rows share a hash: compare whole rows instead.
-        exact = np.ascontiguousarray(rows).view(np.dtype((np.void, rows[0].nbytes)))
-        codes_of = np.unique(exact.ravel(), return_inverse=True)[1]
-        if labels is not None:
-            codes_of = np.column_stack([codes_of, np.array(codes)])
-        _, first, inverse = np.unique(
-            codes_of, axis=0, return_index=True, return_inverse=True
-        )
-        inverse = inverse.ravel()
-    order = np.argsort(first)
-    rank = np.empty_like(order)
-    rank[order] = np.arange(len(order))
-    return first[order], rank[inverse]
-
-
-def _hash_rows(rows, block_bytes=1 << 24):
-    """Hash each row's bits to 64: a sum of its words times fixed odd numbers."""
     n, n_bytes = rows.shape[0], rows.shape[1] * rows.dtype.itemsize
-    word = np.dtype(f"u{next(size for size in (8, 4, 2, 1) if n_bytes % size == 0)}")
-    factors = np.random.default_rng(0).integers(
-        0, 2**63, n_bytes // word.itemsize, dtype=np.uint64
-    ) * np.uint64(2) + np.uint64(1)
-    keys = np.empty(n, dtype=np.uint64)
-    step = max(1, block_bytes // max(1, n_bytes))
-    for start in range(0, n, step):
-        words = np.ascontiguousarray(rows[start : start + step]).view(word)
-        keys[start : start + step] = words.astype(np.uint64) @ factors
-    # The high bits of a product mix best; fold them into the low ones.
-    return keys ^ (keys >> np.uint64(32))
-
-
-def _same_bits(rows, representative, labels, block=4096):
-    for start in range(0, rows.shape[0], block):
-        stop = start + block
-        here = np.ascontiguousarray(rows[start:stop]).view(np.uint8)
-        there = np.ascontiguousarray(rows[representative[start:stop]]).view(np.uint8)
-        if not np.array_equal(here, there):
-            return False
-    return labels is None or bool((labels == labels[representative]).all())
+    content = memoryview(rows.tobytes())
+    labelled = repeat(None) if labels is None else labels.tolist()
+    seen: dict[Hashable, int] = {}
+    inverse = np.empty(n, dtype=np.intp)
+    first: list[int] = []
+    for k, label in zip(range(n), labelled, strict=False):
+        key = (content[k * n_bytes : (k + 1) * n_bytes], label)
+        inverse[k] = seen.setdefault(key, len(seen))
+        if len(seen) > len(first):
+            first.append(k)
+    return np.array(first, dtype=np.intp), inverse

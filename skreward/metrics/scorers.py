@@ -3,13 +3,21 @@
 import numpy as np
 from sklearn.utils.metadata_routing import MetadataRequest
 
-from skreward.data.gate import PAIRS_CARRY_PROMPTS, check_weight, is_pairs
+from skreward.data.gate import (
+    PAIRS_CARRY_PROMPTS,
+    check_weight,
+    is_pairs,
+    require_labels_of,
+)
+from skreward.data.leaks import known_prompts, warn_of_known_prompts
+from skreward.data.pairs import EmbeddingPairs
 from skreward.data.targets import check_numbers, check_preferences
 from skreward.metrics.pairs import (
     check_probabilities,
     expected_calibration_error,
     order_consistency_score,
 )
+from skreward.text.tables import text_prompt_ids
 from skreward.utils.checks import check_prompts
 from skreward.utils.through import predict_preference_proba
 
@@ -35,6 +43,8 @@ class PreferenceScorer:
         if is_pairs(X):
             if prompt_ids is not None:
                 raise ValueError(PAIRS_CARRY_PROMPTS)
+            require_labels_of(X, y)
+            _warn_of_leak(estimator, X)
             if of_proba is not None:
                 proba = predict_preference_proba(estimator, X)
                 return of_proba(y, proba, sample_weight=sample_weight)
@@ -79,6 +89,16 @@ class PreferenceScorer:
 
     def __repr__(self):
         return self.name
+
+
+def _warn_of_leak(estimator, X):
+    known = known_prompts(estimator)
+    if known is None:
+        return
+    is_container = isinstance(X, EmbeddingPairs)
+    prompt_ids = X.pair_prompt_ids if is_container else text_prompt_ids(X)
+    if prompt_ids is not None:
+        warn_of_known_prompts(known, prompt_ids)
 
 
 def _rated_order_consistency(y_true, y_pred, *, sample_weight=None, prompt_ids=None):

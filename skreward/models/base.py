@@ -7,7 +7,13 @@ import scipy.sparse as sp
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
-from skreward.data.gate import check_items, dense_pairs, is_pairs, take_apart
+from skreward.data.gate import (
+    check_items,
+    dense_pairs,
+    is_pairs,
+    refuse_texts,
+    take_apart,
+)
 from skreward.data.pairs import EmbeddingPairs, PairsOrItems
 from skreward.metrics import order_consistency_scorer
 from skreward.utils.typing import Array, ArrayLike
@@ -44,8 +50,14 @@ class BaseRewardModel(RegressorMixin, BaseEstimator, metaclass=ABCMeta):
         NotFittedError
             Before `fit`.
         ValueError
-            If X is neither items nor pairs (for candidates of any leading shape
-            there is `predict_reward`), or its width is not that of `fit`.
+            If X is neither items nor pairs, or its width is not that of `fit`.
+
+        Notes
+        -----
+        An array ``(n, 2, n_features)`` is n pairs. Candidates are told from pairs by
+        nothing but their number: for n prompts of two candidates as of any other
+        number there is `predict_reward`, and `skreward.predict_reward` through a
+        Pipeline or a search.
         """
         check_is_fitted(self)
         if getattr(X, "ndim", 2) == 3 and not isinstance(X, EmbeddingPairs):
@@ -86,6 +98,7 @@ class BaseRewardModel(RegressorMixin, BaseEstimator, metaclass=ABCMeta):
             split = take_apart(X)
             reward = self._reward(check_items(self, split.items, reset=False))
             return reward[split.index]
+        refuse_texts(self, X)
         if not sp.issparse(X) and not hasattr(X, "shape"):
             X = np.asarray(X)
         shape = X.shape

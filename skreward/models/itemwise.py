@@ -111,7 +111,9 @@ class ItemwiseTransformer(  # type: ignore[call-arg]
         if split.index is None:
             return items
         items = items.tocsr() if sp.issparse(items) else np.asarray(items)
-        pairs = EmbeddingPairs(items, split.index, split.prompt_ids)
+        pairs = EmbeddingPairs._over(
+            items, split.index, split.prompt_ids, split.unlabelled
+        )
         return pairs.to_dense() if split.is_dense else pairs
 
     @available_if(lambda self: hasattr(self.transformer, "set_output"))

@@ -105,6 +105,8 @@ def _progress_bar(n, bar):
 
 def warn_of_equal_pairs(rows, index):
     """Warn of pairs whose two texts were cut to the same tokens."""
+    # A text that is compared with itself was not cut.
+    index = index[index[:, 0] != index[:, 1]]
     if len(index) == 0:
         return
     gap = np.abs(rows[index[:, 0]] - rows[index[:, 1]]).max(axis=1)

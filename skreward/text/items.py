@@ -89,10 +89,14 @@ class TextItems(Sequence):
 
 
 class TextPairs(NamedTuple):
-    """Distinct items and the two that each row compares."""
+    """Distinct items and the two that each row compares.
+
+    ``unlabelled`` says why the labels must be given beside them, if they must.
+    """
 
     items: TextItems
     pairs: np.ndarray
+    unlabelled: str | None = None
 
     @property
     def pair_prompt_ids(self) -> np.ndarray:

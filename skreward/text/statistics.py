@@ -188,7 +188,9 @@ class TextStatisticsTransformer(_PairsOrItems, TransformerMixin, BaseEstimator):
         rows = _statistics(items, groups)
         if not isinstance(texts, TextPairs):
             return rows
-        return EmbeddingPairs(rows, texts.pairs, items.prompt_ids)
+        return EmbeddingPairs._over(
+            rows, texts.pairs, items.prompt_ids, texts.unlabelled
+        )
 
     def _read(self, X):
         groups = _check_groups(self.groups)

@@ -4,6 +4,7 @@ No dataframe library is imported: a table is whatever names its columns
 (``columns`` or ``column_names``) or a list of dicts.
 """
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -23,21 +24,40 @@ from skreward.text.items import (
 
 TURNS = ("\n\nHuman:", "\n\nAssistant:")
 PAIR_COLUMNS = (("chosen", "rejected"), ("response_a", "response_b"))
+FORM_COLUMNS = {"chosen", "rejected", "response_a", "response_b", "response"}
+LABEL = "label"
+# Dtypes as pandas, polars and pyarrow spell them.
+NUMBER = re.compile(r"(sparse\[)?(u?int|float|double|half|bool|decimal)")
 WANTED = (
     "strings, or a table with the columns prompt, response; prompt, chosen, rejected; "
     "prompt, response_a, response_b; or chosen, rejected"
 )
 
 
-def read_texts(X: Any, *, keep_equal: bool = False) -> TextItems | TextPairs | None:
+def is_text(X: Any) -> bool:
+    """Whether ``X`` holds texts, by the first value of each of its columns.
+
+    Names do not tell: a column of numbers may well be called ``response``.
+    """
+    if isinstance(X, (str, bytes, TextItems)):
+        return True
+    names = _all_column_names(X)
+    if names is None:
+        return _is_text_value(_first_of_sequence(X))
+    if len(X) == 0:
+        return any(name in FORM_COLUMNS for name in names if isinstance(name, str))
+    if _is_frame_of_numbers(X):
+        return False
+    return any(_is_text_value(_first(_cells(X, name))) for name in names)
+
+
+def read_texts(X: Any) -> TextItems | TextPairs | None:
     """Read texts in any accepted form; None where ``X`` holds no text.
 
     Parameters
     ----------
     X : list, array or Series of strings; or a table
         As in `LLMEmbeddingTransformer`. A `TextItems` comes back as it is.
-    keep_equal : bool, default=False
-        Keep a pair of a text with itself, for those who only score it.
 
     Returns
     -------
@@ -48,21 +68,18 @@ def read_texts(X: Any, *, keep_equal: bool = False) -> TextItems | TextPairs | N
     Raises
     ------
     TextRowError
-        For a missing value, a value that is neither a string nor chat messages, a
-        pair of a text with itself (unless ``keep_equal``), or a dialogue without a
-        turn boundary.
+        For a missing value, a value that is neither a string nor chat messages, or a
+        dialogue without a turn boundary.
     ValueError
         For a table whose columns fit no form.
     """
     if isinstance(X, TextItems):
         return X
+    if not is_text(X):
+        return None
     names = _column_names(X)
     if names is None:
-        values = _text_values(X)
-        return None if values is None else _lone_items(values)
-    if not names & {"chosen", "rejected", "response_a", "response_b", "response"}:
-        if _is_frame_of_numbers(X):
-            return None
+        return _lone_items(_text_values(X))
     form = _form(names)
     columns = {name: _column(X, name) for name in (*form, *({"prompt"} & names))}
     n_rows = len(columns[form[0]])
@@ -79,13 +96,16 @@ def read_texts(X: Any, *, keep_equal: bool = False) -> TextItems | TextPairs | N
                 )
             ]
         )
-    return _pairs(checked, form, n_rows, keep_equal)
+    return TextPairs(*_pairs(checked, form, n_rows), _why_unlabelled(form, names))
 
 
 def is_text_pairs(X: Any) -> bool:
-    """Whether ``X`` is a table of text pairs, by the names of its columns alone."""
+    """Whether ``X`` is a table of text pairs."""
+    if isinstance(X, np.ndarray):
+        return False
     names = _column_names(X)
-    return names is not None and any(set(pair) <= names for pair in PAIR_COLUMNS)
+    is_named = names is not None and any(set(pair) <= names for pair in PAIR_COLUMNS)
+    return is_named and is_text(X)
 
 
 def text_prompt_ids(X: Any) -> np.ndarray | None:
@@ -107,8 +127,22 @@ def text_prompt_ids(X: Any) -> np.ndarray | None:
     return None if texts is None else texts.prompt_ids
 
 
+def require_pair_columns(X: Any) -> None:
+    """Raise where ``X`` is a table whose columns are of no pairs of texts."""
+    names = _column_names(X)
+    if names is not None and _form(names) == ("response",):
+        raise ValueError(f"X is a table of items: {_listed(names)}; wanted pairs.")
+
+
 def _column_names(X: Any) -> set[str] | None:
-    """Name the columns of a table; None where ``X`` is not one."""
+    """Name the columns of a table that have a name; None where ``X`` is not one."""
+    names = _all_column_names(X)
+    if names is None:
+        return None
+    return {name for name in names if isinstance(name, str)}
+
+
+def _all_column_names(X: Any) -> list | None:
     if isinstance(X, (str, bytes, TextItems)):
         return None
     names = getattr(X, "column_names", None)
@@ -125,10 +159,35 @@ def _column_names(X: Any) -> set[str] | None:
                 f"X is a {type(X).__name__}, which cannot be indexed; collect it into "
                 "a table first."
             )
-        return {name for name in names if isinstance(name, str)}
+        return list(names)
     if isinstance(X, (list, tuple)) and len(X) and isinstance(X[0], dict):
-        return {name for name in X[0] if isinstance(name, str)}
+        return list(X[0])
     return None
+
+
+def why_unlabelled(X: Any) -> str | None:
+    """Say why a table of pairs does not tell who is preferred; None where it does."""
+    names = _column_names(X)
+    return None if names is None else _why_unlabelled(_form(names), names)
+
+
+def _why_unlabelled(form, names) -> str | None:
+    """Say why ``y`` must tell who is preferred; None where the columns tell."""
+    if form == ("response_a", "response_b"):
+        return (
+            "X is a table of response_a and response_b, and y is None: give the labels "
+            "as y, 1 where response_a is preferred and 0 where response_b is."
+        )
+    if LABEL in names:
+        return (
+            f"X has a column {LABEL!r} beside chosen and rejected, and y is None: give "
+            "it as y if it says which is preferred (1 = chosen), or leave it out of X."
+        )
+    return None
+
+
+def _listed(names) -> str:
+    return ", ".join(sorted(names)) or "no named column"
 
 
 def _form(names: set[str]) -> tuple[str, ...]:
@@ -136,9 +195,10 @@ def _form(names: set[str]) -> tuple[str, ...]:
     if "response" in names:
         forms.append(("response",))
     if len(forms) != 1:
-        have = ", ".join(sorted(names)) or "no named column"
         what = "fit no form of text" if not forms else "fit more than one form of text"
-        raise ValueError(f"the columns of X {what}: wanted {WANTED}; got {have}.")
+        raise ValueError(
+            f"the columns of X {what}: wanted {WANTED}; got {_listed(names)}."
+        )
     form = forms[0]
     needed = form if form == ("chosen", "rejected") else ("prompt", *form)
     missing = [name for name in needed if name not in names]
@@ -151,13 +211,41 @@ def _form(names: set[str]) -> tuple[str, ...]:
 
 
 def _is_frame_of_numbers(X):
+    """Whether the dtypes of all columns are numbers; where not, values tell."""
     dtypes = getattr(X, "dtypes", None)
     if dtypes is None:
         return False
-    return all(
-        kind.startswith(("int", "uint", "float", "bool", "decimal"))
-        for kind in (str(dtype).lower() for dtype in dtypes)
-    )
+    return all(NUMBER.match(str(dtype).lower()) for dtype in dtypes)
+
+
+def _cells(X, name) -> Iterable:
+    """Give the values of a column, one by one."""
+    if isinstance(X, (list, tuple)):
+        return (row.get(name) for row in X)
+    return X[name]
+
+
+def _first(values: Iterable) -> Any:
+    """Give the first value that is not missing, or None."""
+    for value in values:
+        # pyarrow and polars have values of their own.
+        for method in ("as_py", "to_list"):
+            value = getattr(value, method)() if hasattr(value, method) else value
+        if not _is_missing(value):
+            return value
+    return None
+
+
+def _first_of_sequence(X):
+    if isinstance(X, np.ndarray) and (X.ndim != 1 or X.dtype.kind not in "OUT"):
+        return None
+    is_column = hasattr(X, "to_list") and hasattr(X, "dtype")
+    is_sequence = isinstance(X, (np.ndarray, list, tuple))
+    return _first(X) if is_column or is_sequence else None
+
+
+def _is_text_value(value):
+    return isinstance(value, str) or _looks_like_messages(value)
 
 
 def _column(X, name) -> list:
@@ -173,23 +261,14 @@ def _column(X, name) -> list:
     return list(column)
 
 
-def _text_values(X: Any) -> list | None:
-    """List the values of a sequence of texts; None where it is something else."""
+def _text_values(X: Any) -> list:
+    """List the values of a sequence of texts."""
     if isinstance(X, (str, bytes)):
         raise ValueError("X is one string; wanted a list of strings, or a table.")
-    if isinstance(X, np.ndarray):
-        if X.ndim != 1 or X.dtype.kind not in "OUT":
-            return None
-        values = X.tolist()
-    elif isinstance(X, (list, tuple)):
-        values = list(X)
-    elif hasattr(X, "to_list") and hasattr(X, "dtype"):
-        values = X.to_list()
-    else:
-        return None
-    first = next((value for value in values if not _is_missing(value)), None)
-    is_text = isinstance(first, str) or _looks_like_messages(first)
-    return values if is_text else None
+    for method in ("tolist", "to_list"):
+        if hasattr(X, method):
+            return getattr(X, method)()
+    return list(X)
 
 
 def _looks_like_messages(value):
@@ -256,7 +335,7 @@ def _check_message(message, row, column) -> Message:
     return {**kept, "content": _check_unicode(content, row, column)}
 
 
-def _pairs(columns, form, n_rows, keep_equal) -> TextPairs:
+def _pairs(columns, form, n_rows) -> tuple[TextItems, np.ndarray]:
     seen: dict[tuple, int] = {}
     items: list[TextItem] = []
     index = np.empty((n_rows, 2), dtype=np.intp)
@@ -273,11 +352,7 @@ def _pairs(columns, form, n_rows, keep_equal) -> TextPairs:
                 seen[key] = len(items)
                 items.append(item)
             index[row, side] = seen[key]
-        if index[row, 0] == index[row, 1] and not keep_equal:
-            raise TextRowError(
-                row, None, f"{form[0]} and {form[1]} are the same; leave the pair out."
-            )
-    return TextPairs(TextItems(items), index)
+    return TextItems(items), index
 
 
 def _item(prompt: Value, response: Value) -> TextItem:

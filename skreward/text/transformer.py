@@ -303,7 +303,9 @@ class LLMEmbeddingTransformer(
         if not isinstance(texts, TextPairs):
             return rows
         warn_of_equal_pairs(rows, texts.pairs)
-        return EmbeddingPairs(rows, texts.pairs, items.prompt_ids)
+        return EmbeddingPairs._over(
+            rows, texts.pairs, items.prompt_ids, texts.unlabelled
+        )
 
     @property
     def _n_features_out(self):

@@ -138,17 +138,14 @@ def test_from_dense_stores_equal_items_once():
     assert_array_equal(by_prompt.pair_prompt_ids, [["p"] * 2, ["q"] * 2, ["p"] * 2])
 
 
-def test_equal_hashes_of_unequal_rows_are_told_apart(monkeypatch):
-    monkeypatch.setattr(
-        "skreward.data.pairs._hash_rows", lambda rows: np.zeros(len(rows), np.uint64)
-    )
-    dense = np.arange(12.0).reshape(2, 2, 3)[[0, 1, 0]]
-    pairs = EmbeddingPairs.from_dense(dense)
-    assert pairs.n_items == 4
+def test_equal_items_of_a_pair_stay_two():
+    items = np.arange(9.0).reshape(3, 3)
+    dense = items[[[0, 1], [2, 2], [1, 0], [0, 0]]]
+    pairs = EmbeddingPairs.from_dense(dense, prompt_ids=[0, 0, 0, 0])
+    assert pairs.n_items == 5
+    assert (pairs.index[:, 0] != pairs.index[:, 1]).all()
     assert_array_equal(pairs.to_dense(), dense)
-    by_prompt = EmbeddingPairs.from_dense(dense, prompt_ids=[0, 0, 1])
-    assert by_prompt.n_items == 6
-    assert_array_equal(by_prompt.to_dense(), dense)
+    assert_array_equal(pairs.prompt_ids, np.zeros(5))
 
 
 @given(st.integers(1, 5), st.sampled_from([np.float16, np.float32, np.float64]))

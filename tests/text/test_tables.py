@@ -308,7 +308,6 @@ def test_dict_of_data_sets_and_lazy_tables():
         ({"prompt": [{"role": "user"}]}, "row 1, column 'prompt': .* role and content"),
         ({"prompt": [{"role": "user", "content": 1}]}, "row 1, .*must be text"),
         ({"chosen": "\ud800"}, "row 1, column 'chosen': .*not valid Unicode"),
-        ({"chosen": "b", "rejected": "b"}, "row 1: chosen and rejected are the same"),
     ],
 )
 def test_a_bad_value_is_named_with_its_row(bad, message):
@@ -436,11 +435,9 @@ def test_template_and_texts_that_do_not_go_together():
     assert render(read_texts(["a"]), "-> {response}", None) == ["-> a"]
 
 
-def test_pairs_of_equal_texts_are_kept_where_they_are_only_scored():
+def test_pairs_of_equal_texts_are_kept():
     rows = [
         {"prompt": "p", "chosen": "a", "rejected": "a"},
         {"prompt": "p", "chosen": "a", "rejected": "b"},
     ]
-    with pytest.raises(TextRowError, match="are the same"):
-        read_texts(rows)
-    assert read_texts(rows, keep_equal=True).pairs.tolist() == [[0, 0], [0, 1]]
+    assert read_texts(rows).pairs.tolist() == [[0, 0], [0, 1]]

@@ -1,0 +1,89 @@
+"""Prompts of the training that come back in a test: a score that is too good."""
+
+import warnings
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+
+# Of more prompts than these the ones with the smallest hashes are kept: a sample that
+# is the same in training and test, small enough to be saved with every model.
+MAX_KEPT = 1 << 14
+
+
+def remember_prompts(estimator, split, index, *, reset) -> None:
+    """Let a model know the prompts that it learns from, as hashes.
+
+    ``index`` holds the pairs of the split that count.
+    """
+    before = None if reset else getattr(estimator, "_known_prompts", None)
+    vars(estimator).pop("_known_prompts", None)
+    if split.prompt_ids is None:
+        return
+    whole = _hashes(_ids_of_pairs(split.prompt_ids, split.index))
+    hashes = whole
+    if len(index) < len(split.index):
+        hashes = _hashes(_ids_of_pairs(split.prompt_ids, index))
+    if before is not None:
+        hashes = np.union1d(before["hashes"], hashes)
+    estimator._known_prompts = {
+        "hashes": hashes[:MAX_KEPT],
+        **_print_of(whole, len(split.index)),
+    }
+
+
+def known_prompts(model) -> dict[str, Any] | None:
+    """Give what a model knows of its prompts, through what it stands in."""
+    while model is not None:
+        if hasattr(model, "_known_prompts"):
+            return model._known_prompts
+        if hasattr(model, "steps"):
+            model = model.steps[-1][1]
+        else:
+            inner = getattr(model, "best_estimator_", None)
+            model = getattr(model, "estimator_", None) if inner is None else inner
+    return None
+
+
+def warn_of_known_prompts(known, pair_prompt_ids) -> None:
+    """Warn where a test holds prompts of the training, and is not the training."""
+    hashes = _hashes(pair_prompt_ids)
+    kept = known["hashes"]
+    if _print_of(hashes, len(pair_prompt_ids)).items() <= known.items():
+        return  # the training score is what was asked for
+    if np.isin(hashes, kept).any():
+        # The same words each time: shown once, however many folds there are.
+        warnings.warn(
+            "The model was trained on prompts of the pairs it is scored on: the score "
+            "is too good. Keep prompts apart: cv=PromptDisjointKFold(), or "
+            "train_test_split_pairs, of skreward.model_selection.",
+            UserWarning,
+            stacklevel=2,
+        )
+
+
+def _ids_of_pairs(prompt_ids, index):
+    occurs = np.zeros(len(prompt_ids), dtype=bool)
+    occurs[index.ravel()] = True
+    return prompt_ids[occurs]
+
+
+def _print_of(hashes, n_pairs) -> dict[str, int]:
+    """Tell the training set from others: as many pairs of the same prompts are it."""
+    return {"n_pairs": n_pairs, "sum": int(hashes.sum(dtype=np.uint64))}
+
+
+def _hashes(ids) -> np.ndarray:
+    """Give the distinct hashes of ids, sorted: the same in every process."""
+    ids = np.asarray(ids).ravel()
+    if ids.dtype.kind in "iub":
+        mixed = np.unique(ids).astype(np.int64).view(np.uint64)
+        # The finalizer of splitmix64, which maps no two numbers to one.
+        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return np.sort(mixed ^ (mixed >> np.uint64(31)))
+    found = [
+        int.from_bytes(blake2b(str(value).encode(), digest_size=8).digest(), "little")
+        for value in dict.fromkeys(ids.tolist())
+    ]
+    return np.unique(np.array(found, dtype=np.uint64))
