@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from skreward import annotation, datasets, metrics, model_selection, plotting
     from skreward.data.pairs import EmbeddingPairs
     from skreward.models.bradley_terry import BradleyTerryRegressor
+    from skreward.models.bradley_terry_cv import BradleyTerryRegressorCV
     from skreward.models.bradley_terry_mlp import BradleyTerryMLPRegressor
     from skreward.models.calibrated import CalibratedReward
     from skreward.models.classifier import PairwiseClassifierReward
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BradleyTerryMLPRegressor",
     "BradleyTerryRegressor",
+    "BradleyTerryRegressorCV",
     "CalibratedReward",
     "EmbeddingPairs",
     "ItemwiseTransformer",
@@ -46,6 +48,7 @@ __all__ = [
 _PLACES = {
     "BradleyTerryMLPRegressor": "models.bradley_terry_mlp",
     "BradleyTerryRegressor": "models.bradley_terry",
+    "BradleyTerryRegressorCV": "models.bradley_terry_cv",
     "CalibratedReward": "models.calibrated",
     "EmbeddingPairs": "data.pairs",
     "ItemwiseTransformer": "models.itemwise",

@@ -10,7 +10,7 @@ from sklearn.model_selection import BaseCrossValidator, check_cv
 from sklearn.utils import check_random_state, indexable
 
 from skreward.data.gate import is_pairs, take_apart
-from skreward.data.groups import deal, encode, hold_out, resampling_groups
+from skreward.data.groups import components, deal, encode, hold_out
 from skreward.data.pairs import EmbeddingPairs
 from skreward.text.tables import (
     is_text,
@@ -223,11 +223,12 @@ def disjoint_folds(X, y, cv):
     index, prompt_ids = pairs.index, pairs.prompt_ids
     if n_samples(index) == 0:
         raise ValueError("X holds 0 pairs; at least one is needed.")
-    groups = resampling_groups(index, prompt_ids)
-    n_groups = int(groups.max()) + 1
-    if n_groups < cv and prompt_ids is not None:
-        raise ValueError(f"cv={cv} is more than the {n_groups} prompts.")
-    if n_groups < cv:
+    # Not numbered by appearance: the order of the pairs decides nothing.
+    groups = encode(components(index) if prompt_ids is None else prompt_ids[index])
+    sizes = np.bincount(groups[:, 0])
+    if prompt_ids is not None and len(sizes) < cv:
+        raise ValueError(f"cv={cv} is more than the {len(sizes)} prompts.")
+    if prompt_ids is None and (len(sizes) < cv or 2 * sizes.max() > len(groups)):
         groups = encode(index)
     fold = deal(groups, cv)
     straddles = fold[:, 0] != fold[:, 1]

@@ -16,6 +16,7 @@ from sklearn.svm import LinearSVC
 from skreward import (
     BradleyTerryMLPRegressor,
     BradleyTerryRegressor,
+    BradleyTerryRegressorCV,
     CalibratedReward,
     EmbeddingPairs,
     ItemwiseTransformer,
@@ -66,6 +67,10 @@ def fit(X, y=None, weight=None, model=BT):
 def calibrated(X=PAIRS, y=Y, weight=None, estimator=None, **params):
     reward = BT() if estimator is None else estimator
     return lambda: CalibratedReward(reward, **{"cv": 2, **params}).fit(X, y, weight)
+
+
+def chosen(X=PAIRS, y=Y, **params):
+    return lambda: BradleyTerryRegressorCV(**{"cv": 2, **params}).fit(X, y)
 
 
 def kfold(*args, groups=None, X=PAIRS, **params):
@@ -240,6 +245,24 @@ TABLE = {
     "confidence level": (
         lambda: WITH_STD.coef_intervals(confidence_level=95), ValueError,
         "confidence_level.*95",
+    ),
+    # BradleyTerryRegressorCV
+    "alphas negative": (chosen(alphas=[1.0, -1.0]), ValueError, r"alphas.*\[1.0, -1.0\]"),
+    "no alphas": (chosen(alphas=[]), ValueError, "alphas"),
+    "alphas as words": (chosen(alphas=["a"]), ValueError, "alphas must hold numbers"),
+    "alphas zero": (chosen(alphas=0), ValueError, "alphas.*0"),
+    "scoring by a word": (chosen(scoring="r2"), ValueError, "scoring.*r2"),
+    "scores that are none": (
+        chosen(scoring=lambda model, X, y: np.inf), ValueError, "finite.*inf",
+    ),
+    "one fold to choose": (chosen(cv=1), ValueError, "cv.*1"),
+    "more folds than prompts to choose": (
+        chosen(X=EmbeddingPairs(E, INDEX, [0] * 6)), ValueError, "cv=2 is more than",
+    ),
+    "y of a choice": (chosen(y=[1, 0, 2, 0]), ValueError, "got 2 at pair 2"),
+    "ratings missing for a choice": (chosen(X=E, y=None), ValueError, "requires y"),
+    "fewer items than alphas' folds": (
+        chosen(X=E, y=Y_ITEMS, cv=7), ValueError, "cv=7.*6",
     ),
     # CalibratedReward
     "method of calibration": (calibrated(method="sigmoid"), ValueError, "method.*sigmoid"),

@@ -5,7 +5,6 @@ from numbers import Integral
 from typing import Any, Literal, Self
 
 import numpy as np
-from scipy.optimize import brentq
 from scipy.special import expit
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
@@ -15,21 +14,22 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
 from skreward.data.gate import check_weight, is_pairs
-from skreward.data.targets import check_numbers, check_preferences, rated_pairs
 from skreward.model_selection import disjoint_folds, n_samples, take
 from skreward.models.base import BaseRewardModel, require_pairs
-from skreward.models.meta import fit_parameters, take_parameters
+from skreward.models.meta import (
+    best_factor,
+    check_target,
+    fit_parameters,
+    margins_of,
+    take_parameters,
+)
 from skreward.utils.compat import HasMethods, Interval, StrOptions, fit_context
 from skreward.utils.typing import Array, ArrayLike
 
 __all__ = ["CalibratedReward"]
 
-# Beyond, a temperature's likelihood no longer changes: log-odds of the usual margin.
-SMALLEST_LOG_ODDS, LARGEST_LOG_ODDS = 1e-3, 30.0
 # What a plateau without a single exception is worth.
 LARGEST_PROBABILITY = 0.999
-# Pairs of rated items a fold.
-MAX_PAIRS = 100_000
 
 
 class CalibratedReward(BaseRewardModel):
@@ -181,7 +181,7 @@ class CalibratedReward(BaseRewardModel):
         X, y, sample_weight = indexable(X, y, sample_weight)
         folds = disjoint_folds(X, y, self.cv)
         n = n_samples(X)
-        target = _check_target(X, y, n)
+        target = check_target(self, X, y, n)
         weight = check_weight(sample_weight, n, "pair" if is_pairs(X) else "item")
         params = fit_parameters(self, self.estimator, sample_weight, fit_params)
         self.estimator_ = clone(self.estimator).fit(X, y, **params)
@@ -190,7 +190,7 @@ class CalibratedReward(BaseRewardModel):
             for train, test in folds
         )
         parts = [
-            _margins(prediction, target[test], weight[test], is_pairs(X))
+            margins_of(prediction, target[test], weight[test], is_pairs(X))
             for prediction, (_, test) in zip(predicted, folds, strict=True)
         ]
         margin, target, weight = map(np.concatenate, zip(*parts, strict=True))
@@ -312,24 +312,13 @@ class CalibratedReward(BaseRewardModel):
 
 
 def best_temperature(margin, target, weight):
-    """Minimise sum_k w_k loss(y_k, m_k / T) over T, a convex problem in 1 / T."""
-    unit = np.sqrt(np.average(np.square(margin), weights=weight))
-    if not unit > 0:
-        _warn_of_temperature("are all zero", "one half")
-        return 1.0
-    margin = margin / unit
-
-    def slope(inverse):
-        return weight @ (margin * (expit(inverse * margin) - target))
-
-    low, high = SMALLEST_LOG_ODDS, LARGEST_LOG_ODDS
-    if slope(low) >= 0:
+    """Minimise sum_k w_k loss(y_k, m_k / T) over T; warns where none is the best."""
+    factor, is_best = best_factor(margin, target, weight)
+    if not is_best and factor * np.abs(margin).max() < 1:
         _warn_of_temperature("order pairs no better than a coin", "about one half")
-        return float(unit / low)
-    if slope(high) <= 0:
+    elif not is_best:
         _warn_of_temperature("order every pair as labelled", "nearly certain")
-        return float(unit / high)
-    return float(unit / brentq(slope, low, high, xtol=1e-12, rtol=1e-12))
+    return 1 / factor
 
 
 def rising_curve(margin, target, weight):
@@ -349,38 +338,12 @@ def rising_curve(margin, target, weight):
     return knots, proba
 
 
-def _check_target(X, y, n):
-    """Labels of pairs in [0, 1], or ratings of items."""
-    if is_pairs(X):
-        return check_preferences(y, n)
-    if y is None:
-        raise ValueError(
-            "CalibratedReward requires y to be passed, but the target y is None: items "
-            "are learned from a rating each."
-        )
-    ratings = check_numbers(y, "y")
-    if len(ratings) != n:
-        raise ValueError(f"y has {len(ratings)} ratings for {n} items.")
-    return ratings
-
-
 def _predict_fold(estimator, X, y, params, train, test):
     """Fit a clone on the training part; gives what it predicts of the other."""
     some = take_parameters(params, train, n_samples(X))
     model = clone(estimator)
     model.fit(take(X, train), None if y is None else take(y, train), **some)
     return np.asarray(model.predict(take(X, test)), dtype=np.float64)
-
-
-def _margins(prediction, target, weight, is_paired):
-    """Margins, labels and weights of pairs, for rated items of all of a fold."""
-    if not is_paired:
-        index = rated_pairs(target, MAX_PAIRS, random_state=0)
-        better, worse = index.T
-        prediction = prediction[better] - prediction[worse]
-        target, weight = np.ones(len(index)), weight[better] * weight[worse]
-    seen = weight > 0
-    return prediction[seen], target[seen], weight[seen]
 
 
 def _warn_of_temperature(what, proba):

@@ -1,10 +1,20 @@
-"""What models that fit other models share: what is passed on, and to whom."""
+"""What models that fit other models share: what they pass on, what they learn from."""
 
+import numpy as np
+from scipy.optimize import brentq
+from scipy.special import expit
 from sklearn import get_config
 from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import process_routing
 
+from skreward.data.gate import is_pairs
+from skreward.data.targets import check_numbers, check_preferences, rated_pairs
 from skreward.model_selection import take
+
+# Log-odds of the usual margin that say next to nothing, and next to everything.
+SMALLEST_LOG_ODDS, LARGEST_LOG_ODDS = 1e-3, 30.0
+# Pairs of rated items a fold.
+MAX_PAIRS = 100_000
 
 
 def fit_parameters(meta, estimator, sample_weight, params):
@@ -31,6 +41,55 @@ def take_parameters(params, positions, n_samples):
         name: take(value, positions) if _length(value) == n_samples else value
         for name, value in params.items()
     }
+
+
+def check_target(meta, X, y, n):
+    """Labels of pairs as P(first preferred), or ratings of items."""
+    if is_pairs(X):
+        return check_preferences(y, n)
+    if y is None:
+        raise ValueError(
+            f"{type(meta).__name__} requires y to be passed, but the target y is None: "
+            "items are learned from a rating each."
+        )
+    ratings = check_numbers(y, "y")
+    if len(ratings) != n:
+        raise ValueError(f"y has {len(ratings)} ratings for {n} items.")
+    return ratings
+
+
+def margins_of(prediction, target, weight, is_paired):
+    """Margins, labels and weights of pairs, for rated items of all of them."""
+    if not is_paired:
+        index = rated_pairs(target, MAX_PAIRS, random_state=0)
+        better, worse = index.T
+        prediction = prediction[better] - prediction[worse]
+        target, weight = np.ones(len(index)), weight[better] * weight[worse]
+    seen = weight > 0
+    return prediction[seen], target[seen], weight[seen]
+
+
+def best_factor(margin, target, weight):
+    """Minimise sum_k w_k loss(y_k, s m_k), the logistic loss, over s: convex.
+
+    Gives the factor, and whether it is the minimum: where margins order pairs like a
+    coin or without an error there is none, and s is one beyond which probabilities
+    would hardly change.
+    """
+    unit = np.sqrt(np.average(np.square(margin), weights=weight))
+    if not unit > 0:
+        return SMALLEST_LOG_ODDS, False
+    margin = margin / unit
+
+    def slope(factor):
+        return weight @ (margin * (expit(factor * margin) - target))
+
+    low, high = SMALLEST_LOG_ODDS, LARGEST_LOG_ODDS
+    if slope(low) >= 0:
+        return float(low / unit), False
+    if slope(high) <= 0:
+        return float(high / unit), False
+    return float(brentq(slope, low, high, xtol=1e-12, rtol=1e-12) / unit), True
 
 
 def _length(value):

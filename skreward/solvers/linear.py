@@ -34,8 +34,10 @@ CURVATURE_PAIRS_PER_FEATURE = 2
 MIN_CURVATURE_PAIRS = 4096
 # Pairs whose items show how large the features are.
 SIZED_PAIRS = 64
-# Up to here Newton steps on all pairs cost next to nothing.
+# Up to here Newton steps on all pairs cost next to nothing; who asks for less than this
+# wants no more.
 POLISHED_PAIRS = 8192
+POLISHED_TOL = 1e-3
 # Share of the first gradient at which polishing ends.
 POLISHED = 1e-9
 DOUBLE = float(np.finfo(np.float64).eps)
@@ -193,7 +195,7 @@ class LinearProblem:
         if self._is_flat:
             # Zero is the minimum, whatever the rounding of its gradient points at.
             here, converged = replace(self._origin, alpha=alpha), True
-        elif converged and len(self._index) <= POLISHED_PAIRS:
+        elif converged and tol <= POLISHED_TOL and len(self._index) <= POLISHED_PAIRS:
             here = self._polish(here, reference)
         self._check_range(here)
         steps = [self._penalised(step, -alpha) for step in found.steps]

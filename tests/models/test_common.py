@@ -8,6 +8,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from skreward import (
     BradleyTerryMLPRegressor,
     BradleyTerryRegressor,
+    BradleyTerryRegressorCV,
     CalibratedReward,
     ItemwiseTransformer,
     PairwiseClassifierReward,
@@ -17,6 +18,7 @@ from tests.support import assert_many_common_checks, run_common_check
 REWARD_MODELS = [
     BradleyTerryRegressor(),
     BradleyTerryRegressor(alpha=0.1, covariance="cluster"),
+    BradleyTerryRegressorCV(),
     BradleyTerryMLPRegressor(hidden_layer_sizes=(16,)),
     PairwiseClassifierReward(),
     PairwiseClassifierReward(LogisticRegression()),

@@ -1,0 +1,236 @@
+"""The penalty that cross-validation chooses, against doing it by hand."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import skreward
+from benchmarks.penalty import compare
+from skreward import (
+    BradleyTerryRegressor,
+    BradleyTerryRegressorCV,
+    EmbeddingPairs,
+    ItemwiseTransformer,
+    RewardEnsemble,
+)
+from skreward.datasets import load_judged, make_preferences
+from skreward.metrics import order_consistency_scorer
+from skreward.model_selection import PromptDisjointKFold
+from tests.support import data_file
+
+ALPHAS = [1e-4, 1e-2, 1.0]
+
+
+@pytest.fixture(scope="module")
+def data():
+    return make_preferences(
+        n_prompts=60, n_responses=6, n_features=8, n_pairs=2000, random_state=0
+    )
+
+
+@pytest.fixture(scope="module")
+def noisy():
+    """Few pairs, many features, 40 % of the labels turned round."""
+    data = make_preferences(
+        n_prompts=200, n_responses=6, n_features=60, n_pairs=3000, random_state=1
+    )
+    margin = data.rewards.ravel()[data.pairs.index]
+    truth = (margin[:, 0] > margin[:, 1]).astype(int)
+    wrong = np.random.default_rng(0).uniform(size=len(truth)) < 0.4
+    is_test = (data.pairs.pair_prompt_ids >= 60).all(axis=1)
+    y = np.where(wrong, 1 - truth, truth)
+    return (
+        data.pairs[~is_test], y[~is_test], data.pairs[is_test], truth[is_test]
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def model(data):
+    return BradleyTerryRegressorCV(covariance="cluster").fit(data.pairs, data.y)
+
+
+def test_scores_are_those_of_a_grid_search(data):
+    """With the same folds, fits and scores; the paths are fitted only so far."""
+    folds = PromptDisjointKFold(4, random_state=0)
+    search = GridSearchCV(
+        BradleyTerryRegressor(), {"alpha": ALPHAS}, cv=folds,
+        scoring=order_consistency_scorer,
+    ).fit(data.pairs, data.y)  # fmt: skip
+    model = BradleyTerryRegressorCV(
+        alphas=ALPHAS, cv=folds, scoring=order_consistency_scorer
+    ).fit(data.pairs, data.y)
+    wanted = [search.cv_results_[f"split{k}_test_score"] for k in range(4)]
+    assert_allclose(model.scores_, wanted, atol=0.01)
+    assert_array_equal(model.alphas_, ALPHAS)
+    assert model.alpha_ == ALPHAS[int(np.argmax(model.scores_.mean(axis=0)))]
+
+
+def test_default_scores_are_log_likelihoods_at_the_best_factor(data):
+    folds = list(PromptDisjointKFold(3, random_state=0).split(data.pairs))
+    model = BradleyTerryRegressorCV(alphas=ALPHAS, cv=folds, tol=1e-2)
+    model.fit(data.pairs, data.y)
+    for k, alpha in enumerate(ALPHAS):
+        margins = [
+            BradleyTerryRegressor(alpha=alpha, tol=1e-8)
+            .fit(data.pairs[train], data.y[train])
+            .predict(data.pairs[test])
+            for train, test in folds
+        ]
+        labels = [2 * data.y[test] - 1 for _, test in folds]
+        losses = [
+            [np.mean(np.logaddexp(0, -f * m * s))
+             for m, s in zip(margins, labels, strict=True)]
+            for f in np.geomspace(0.1, 1000, 4000)
+        ]  # fmt: skip
+        best = min(losses, key=np.mean)
+        assert_allclose(model.scores_[:, k], -np.array(best), atol=2e-3)
+
+
+def test_what_is_kept_is_fitted_on_everything(data, model):
+    single = BradleyTerryRegressor(alpha=model.alpha_, covariance="cluster")
+    single.fit(data.pairs, data.y)
+    assert_array_equal(model.coef_, single.coef_)
+    assert_array_equal(model.coef_covariance_, single.coef_covariance_)
+    for method in ("predict", "predict_reward", "predict_preference_proba"):
+        assert_array_equal(
+            getattr(model, method)(data.pairs), getattr(single, method)(data.pairs)
+        )
+    for ours, theirs in zip(
+        model.predict(data.pairs, return_std=True),
+        single.predict(data.pairs, return_std=True),
+        strict=True,
+    ):
+        assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("scoring", [None, order_consistency_scorer])
+def test_noise_is_shrunk_more_than_by_default(noisy, scoring):
+    pairs, y, unseen, truth = noisy
+    chosen = BradleyTerryRegressorCV(scoring=scoring).fit(pairs, y)
+    default = BradleyTerryRegressor().fit(pairs, y)
+    assert chosen.alpha_ > 10 * default.alpha
+    assert chosen.score(unseen, truth) > default.score(unseen, truth)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1e3])
+def test_the_scale_of_the_items_does_not_matter(noisy, scale):
+    pairs, y, unseen, _ = noisy
+
+    def scaled(some):
+        return EmbeddingPairs(some.embeddings * scale, some.index, some.prompt_ids)
+
+    plain = BradleyTerryRegressorCV().fit(pairs, y)
+    other = BradleyTerryRegressorCV().fit(scaled(pairs), y)
+    assert_allclose(other.alpha_, plain.alpha_ * scale**2)
+    assert_allclose(
+        other.predict(scaled(unseen)), plain.predict(unseen), rtol=1e-3, atol=1e-4
+    )
+
+
+def test_equal_scores_choose_the_largest_penalty(data):
+    model = BradleyTerryRegressorCV(
+        alphas=[1e-2, 1.0, 1e-4], scoring=lambda model, X, y: 0.5
+    ).fit(data.pairs, data.y)
+    assert model.alpha_ == 1.0
+
+
+def test_labels_turned_round_with_their_pairs_change_nothing(data, model):
+    turned = EmbeddingPairs(
+        data.pairs.embeddings, data.pairs.index[:, ::-1], data.pairs.prompt_ids
+    )
+    other = BradleyTerryRegressorCV().fit(turned, 1 - data.y)
+    assert other.alpha_ == model.alpha_
+    assert_allclose(other.coef_, model.coef_, rtol=1e-5)
+    assert_array_equal(model.predict(turned), -model.predict(data.pairs))
+
+
+def test_shuffled_pairs_and_dense_ones_choose_alike(data, model):
+    order = np.random.default_rng(0).permutation(len(data.y))
+    shuffled = BradleyTerryRegressorCV().fit(data.pairs[order], data.y[order])
+    assert shuffled.alpha_ == model.alpha_
+    assert_allclose(shuffled.scores_, model.scores_, atol=1e-4)
+    assert_allclose(shuffled.coef_, model.coef_, rtol=1e-5)
+    # The components of these pairs are the prompts.
+    dense = BradleyTerryRegressorCV().fit(data.pairs.to_dense(), data.y)
+    assert dense.alpha_ == model.alpha_
+    assert_allclose(dense.coef_, model.coef_, rtol=1e-5)
+
+
+def test_integer_weights_are_repetitions(data):
+    weight = np.random.default_rng(0).integers(0, 3, size=len(data.y))
+    times = np.repeat(np.arange(len(data.y)), weight)
+    prompts = data.pairs.pair_prompt_ids[:, 0]
+
+    def folds(ids):
+        return [(np.flatnonzero(ids % 3 != k), np.flatnonzero(ids % 3 == k))
+                for k in range(3)]  # fmt: skip
+
+    weighted = BradleyTerryRegressorCV(cv=folds(prompts), alphas=ALPHAS)
+    weighted.fit(data.pairs, data.y, weight)
+    copies = BradleyTerryRegressorCV(cv=folds(prompts[times]), alphas=ALPHAS)
+    copies.fit(data.pairs[times], data.y[times])
+    assert weighted.alpha_ == copies.alpha_
+    assert_allclose(weighted.scores_, copies.scores_, atol=1e-3)
+    assert_allclose(weighted.coef_, copies.coef_, rtol=1e-5)
+
+
+def test_a_scorer_gets_the_weights(data):
+    seen = []
+
+    def scoring(model, X, y, sample_weight=None):
+        seen.append(sample_weight)
+        return model.score(X, y, sample_weight)
+
+    weight = np.linspace(0.5, 2, len(data.y))
+    BradleyTerryRegressorCV(scoring=scoring, alphas=[1.0]).fit(
+        data.pairs, data.y, weight
+    )
+    assert sum(map(len, seen)) == len(weight)
+
+
+def test_rated_items_have_folds_of_items(data):
+    items, ratings = data.pairs.embeddings, data.rewards.ravel()
+    model = BradleyTerryRegressorCV(random_state=0).fit(items, ratings)
+    assert model.scores_.shape == (5, 9)
+    assert model.score(items, ratings) > 0.9
+    again = clone(model).fit(items, ratings)
+    assert_array_equal(again.coef_, model.coef_)
+
+
+def test_a_second_fit_forgets_the_first(data, model):
+    other = clone(model).fit(data.pairs, data.y)
+    other.set_params(covariance=None, alphas=ALPHAS).fit(data.pairs, data.y)
+    assert not hasattr(other, "coef_covariance_")
+    assert len(other.alphas_) == 3
+
+
+def test_it_is_saved_searched_and_a_member(data, model, tmp_path):
+    skreward.save(model, tmp_path / "model.skops")
+    loaded = skreward.load(tmp_path / "model.skops")
+    assert_array_equal(loaded.predict(data.pairs), model.predict(data.pairs))
+    pipeline = make_pipeline(
+        ItemwiseTransformer(StandardScaler()), BradleyTerryRegressorCV(alphas=ALPHAS)
+    )
+    search = GridSearchCV(
+        pipeline,
+        {"bradleyterryregressorcv__link": ["logistic", "probit"]},
+        cv=PromptDisjointKFold(3, random_state=0),
+    ).fit(data.pairs, data.y)
+    assert search.best_score_ > 0.7
+    ensemble = RewardEnsemble(BradleyTerryRegressorCV(alphas=ALPHAS), n_estimators=2)
+    assert ensemble.fit(data.pairs, data.y).score(data.pairs, data.y) > 0.7
+
+
+@pytest.mark.realdata
+def test_the_chosen_penalty_is_better_on_judged_responses():
+    data = load_judged(data_file("judged_dev_minilm.npz"))
+    items = data.embeddings.astype(np.float32)
+    results = np.array([compare(data, items, seed, 5000, 0.4) for seed in range(3)])
+    default, chosen, best, alpha = results.mean(axis=0)
+    assert chosen > default + 0.015
+    assert best - 0.01 < chosen <= best + 1e-9
+    assert alpha > 1e-3
