@@ -24,7 +24,7 @@ from skreward import (
     RewardEnsemble,
 )
 from skreward.data.groups import sharing_groups
-from skreward.networks.batches import plan, shuffle
+from skreward.networks.batches import cut_into_batches, shuffle
 
 HIDDEN = (1024, 512)
 STUDY_SETTINGS = 12_960
@@ -75,7 +75,11 @@ def network_operations(model, pairs, y):
     batch_size = min(max(n_kept // 16, 128), 2048)
     groups = sharing_groups(pairs.index, pairs.prompt_ids)
     order = shuffle(groups, batch_size, np.random.RandomState(0))[:n_kept]
-    return per_row * len(plan(pairs.index, order, batch_size).items) * model.n_iter_
+    return (
+        per_row
+        * len(cut_into_batches(pairs.index, order, batch_size).items)
+        * model.n_iter_
+    )
 
 
 def fit(sizes, device, pairs, y, **params):

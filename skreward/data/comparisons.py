@@ -10,7 +10,7 @@ COPIED_BYTES = 1 << 28
 
 
 @dataclass(frozen=True)
-class Split:
+class TakenApart:
     """X taken apart: what is embedded, and what is compared.
 
     ``index`` is None where a sample is an item. ``is_dense`` tells that the pairs

@@ -8,7 +8,12 @@ from sklearn import get_config
 from sklearn.utils import assert_all_finite
 from sklearn.utils.validation import validate_data
 
-from skreward.data.comparisons import Comparisons, Split, _drop_unused, _drop_weightless
+from skreward.data.comparisons import (
+    Comparisons,
+    TakenApart,
+    _drop_unused,
+    _drop_weightless,
+)
 from skreward.data.leaks import remember_prompts
 from skreward.data.pairs import EmbeddingPairs
 from skreward.data.targets import check_numbers, check_preferences, rated_pairs
@@ -37,25 +42,25 @@ def is_pairs(X) -> bool:
     return len(X.shape if hasattr(X, "shape") else np.shape(X)) == 3
 
 
-def take_apart(X) -> Split:
+def take_apart(X) -> TakenApart:
     """Find the items and pairs in X, without a look at the numbers."""
     if isinstance(X, EmbeddingPairs):
         pairs = _drop_unused(X)
-        return Split(
+        return TakenApart(
             pairs.embeddings, pairs.index, pairs.prompt_ids, False, pairs._unlabelled
         )
     texts = read_texts(X)
     if isinstance(texts, TextPairs):
         ids = texts.items.prompt_ids
-        return Split(texts.items, texts.pairs, ids, False, texts.unlabelled)
+        return TakenApart(texts.items, texts.pairs, ids, False, texts.unlabelled)
     if texts is not None:
-        return Split(texts)
+        return TakenApart(texts)
     _refuse_embeddings_and_index(X)
     dense = dense_pairs(X)
     if dense is None:
-        return Split(X)
+        return TakenApart(X)
     pairs = EmbeddingPairs.from_dense(dense)
-    return Split(pairs.embeddings, pairs.index, None, True)
+    return TakenApart(pairs.embeddings, pairs.index, None, True)
 
 
 def _refuse_embeddings_and_index(X):

@@ -78,7 +78,7 @@ def _sorting(numbers):
     return np.argsort(numbers.astype(narrow), kind="stable")
 
 
-def plan(index, order, batch_size):
+def cut_into_batches(index, order, batch_size):
     """Find the distinct items of every batch; gives an `Epoch`."""
     n_items, n_sides = int(index.max()) + 1, index.shape[1]
     named = index[order].ravel()

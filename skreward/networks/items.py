@@ -11,7 +11,7 @@ with wanted_by("A reward network", "torch"):
     import torch
 
 
-def upload(items, dtype, device):
+def gatherable(items, dtype, device):
     """Give items to gather from: on the device where it is not the CPU's memory."""
     on_device = device.type != "cpu" and not sp.issparse(items)
     return (DeviceItems if on_device else HostItems)(items, dtype, device)

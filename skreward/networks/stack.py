@@ -118,7 +118,7 @@ class Stack:
         """Parameters of the objective, (M, n_theta)."""
         return self._parameters[-1].squeeze(1)
 
-    def step(self, margin, leaves, slope, of_theta):
+    def descend(self, margin, leaves, slope, of_theta):
         """Take a step of Adam, given derivatives of the losses of m members.
 
         ``slope``, (m, n), is that by the margins, which depend on the ``leaves`` of

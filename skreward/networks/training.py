@@ -21,9 +21,9 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from skreward.data.comparisons import Comparisons
-from skreward.networks.batches import plan, shuffle
+from skreward.networks.batches import cut_into_batches, shuffle
 from skreward.networks.forward import initial_weights
-from skreward.networks.items import upload
+from skreward.networks.items import gatherable
 from skreward.networks.namespace import TORCH
 from skreward.networks.scaling import scaling
 from skreward.networks.stack import Stack
@@ -168,7 +168,7 @@ def train(jobs, max_iter=None):
     is_half = uses_bfloat16(settings.precision, dtype, device)
     n_bytes = items.shape[0] * items.shape[1] * items.dtype.itemsize
     with explained_memory_errors(device, n_bytes):
-        source = upload(items, dtype, device)
+        source = gatherable(items, dtype, device)
         networks: dict[int, Network] = {}
         for members in _runs(jobs, _members_at_once(jobs, device)):
             names = [f"Member {m}: " if len(jobs) > 1 else "" for m in members]
@@ -223,7 +223,7 @@ class _Pairs:
         }
 
 
-class _Step(NamedTuple):
+class _JointBatch(NamedTuple):
     """A batch of every member that has one, padded by pairs of no weight.
 
     ``items`` has shape (m, n_items), ``place`` (m, n_sides, n_pairs), what ``seen``
@@ -238,8 +238,8 @@ class _Step(NamedTuple):
     n_items: list
 
 
-def _steps(pairs, epochs, index_device, device):
-    """Give the steps of an epoch; members with more batches come first."""
+def _joint_batches(pairs, epochs, index_device, device):
+    """Give the batches of an epoch; members with more of them come first."""
     dtype = pairs[0].target.dtype
     sides: tuple[list, list] = ([], [])
     shares, n_items = [], []
@@ -261,7 +261,7 @@ def _steps(pairs, epochs, index_device, device):
         *(_sent(part, device) for part in (sides[1], shares)),
         _observed([_sent(column, device) for column in seen], pairs[0].columns),
     ]
-    return [_Step(*parts) for parts in zip(*sent, n_items, strict=True)]
+    return [_JointBatch(*parts) for parts in zip(*sent, n_items, strict=True)]
 
 
 def _observed(sent, names):
@@ -368,15 +368,17 @@ class _Run:
         epochs = []
         for job, p in zip(jobs, pairs, strict=True):
             order = shuffle(p.groups, job.batch_size, job.rng)
-            epochs.append(plan(p.index, order, job.batch_size))
+            epochs.append(cut_into_batches(p.index, order, job.batch_size))
         total = torch.zeros(len(jobs), dtype=torch.float64, device=self._device)
-        for step in _steps(pairs, epochs, self._source.index_device, self._device):
+        for step in _joint_batches(
+            pairs, epochs, self._source.index_device, self._device
+        ):
             rewards, leaves = self._stack.try_out(self._gather(step), step.n_items)
             margin = _margin(rewards, step)
             members = slice(0, len(margin))
             losses, slope, of_theta = self._losses(margin.detach(), step, members)
             share = step.share.unsqueeze(1)
-            self._stack.step(margin, leaves, slope * share, of_theta * share)
+            self._stack.descend(margin, leaves, slope * share, of_theta * share)
             total[members] += losses
         n_pairs = total.new_tensor([len(p.index) for p in pairs])
         return (total / n_pairs + self._stack.penalties()).cpu().numpy()
@@ -385,8 +387,10 @@ class _Run:
         """Give the steps of a look at validation pairs; None without any."""
         if not len(pairs.index):
             return None
-        epoch = plan(pairs.index, np.arange(len(pairs.index)), EVALUATION_BLOCK)
-        return _steps([pairs], [epoch], self._source.index_device, self._device)
+        epoch = cut_into_batches(
+            pairs.index, np.arange(len(pairs.index)), EVALUATION_BLOCK
+        )
+        return _joint_batches([pairs], [epoch], self._source.index_device, self._device)
 
     @torch.no_grad()
     def _evaluate(self, place, member):

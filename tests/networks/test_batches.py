@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from skreward.data.groups import chosen_first, sharing_groups
-from skreward.networks.batches import CLUMPS_A_BATCH, plan, shuffle
+from skreward.networks.batches import CLUMPS_A_BATCH, cut_into_batches, shuffle
 
 
 @st.composite
@@ -22,7 +22,7 @@ def epochs(draw):
 @given(epochs())
 def test_a_plan_holds_every_pair_once_and_every_item_of_a_batch_once(problem):
     index, order, batch_size = problem
-    epoch = plan(index, order, batch_size)
+    epoch = cut_into_batches(index, order, batch_size)
     assert len(epoch) == -(-len(order) // batch_size)
     seen = []
     for batch in range(len(epoch)):
@@ -41,8 +41,8 @@ def test_a_plan_holds_every_pair_once_and_every_item_of_a_batch_once(problem):
 @given(epochs(), st.permutations(range(20)))
 def test_renumbered_items_are_planned_the_same(problem, numbers):
     index, order, batch_size = problem
-    ours = plan(index, order, batch_size)
-    theirs = plan(np.array(numbers)[index], order, batch_size)
+    ours = cut_into_batches(index, order, batch_size)
+    theirs = cut_into_batches(np.array(numbers)[index], order, batch_size)
     assert_array_equal(ours.place, theirs.place)
     assert_array_equal(np.array(numbers)[ours.items], theirs.items)
 
@@ -88,8 +88,10 @@ def test_a_prompt_costs_its_responses_not_its_pairs():
     )
     prompt_ids = np.repeat(np.arange(50), 10)
     groups = sharing_groups(index, prompt_ids)
-    clumped = plan(index, shuffle(groups, 1000, np.random.RandomState(0)), 1000)
-    scattered = plan(index, rng.permutation(4000), 1000)
+    clumped = cut_into_batches(
+        index, shuffle(groups, 1000, np.random.RandomState(0)), 1000
+    )
+    scattered = cut_into_batches(index, rng.permutation(4000), 1000)
     assert len(clumped.items) < 0.4 * len(scattered.items)
     assert len(clumped.items) < 0.1 * index.size
 
