@@ -16,7 +16,7 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
 NEED_TORCH = {"torch", "transformers", "sentence_transformers"}
-FREE_OF_TORCH = {"annotation", "data", "datasets", "metrics", "objectives"}
+FREE_OF_TORCH = {"annotation", "data", "datasets", "metrics"}
 FREE_OF_TORCH |= {"test_imports.py", "test_model_selection.py", "test_package.py"}
 TESTS = Path(__file__).parent / "tests"
 
