@@ -22,7 +22,7 @@ from skreward import (
     RewardEnsemble,
     TextStatisticsTransformer,
 )
-from skreward.data.comparisons import Split
+from skreward.data.comparisons import TakenApart
 from skreward.data.leaks import MAX_KEPT, remember_prompts
 from skreward.metrics import neg_preference_log_loss_scorer, order_consistency_scorer
 from skreward.model_selection import PromptDisjointKFold, train_test_split_pairs
@@ -253,7 +253,7 @@ def test_a_million_pairs_cost_little_and_leave_little():
     index = np.arange(2 * n).reshape(n, 2) % n
     model = BradleyTerryRegressor()
     started = time.perf_counter()
-    remember_prompts(model, Split(None, index, prompt_ids), index, reset=True)
+    remember_prompts(model, TakenApart(None, index, prompt_ids), index, reset=True)
     assert time.perf_counter() - started < 2
     kept = model._known_prompts["hashes"]
     assert len(kept) == MAX_KEPT
