@@ -13,13 +13,13 @@ from sklearn.utils import check_random_state
 from skreward.data.pairs import PairsOrItems
 from skreward.data.targets import check_numbers
 from skreward.models.linear import LinearReward
-from skreward.objectives import OBJECTIVES
+from skreward.objectives import OBJECTIVES, TIES
 from skreward.solvers.items import ItemMatrix
 from skreward.solvers.linear import LinearProblem
 from skreward.utils.arrays import compute_dtype
 from skreward.utils.checks import check_device
 from skreward.utils.compat import Interval, StrOptions, fit_context
-from skreward.utils.typing import ArrayLike, Link, RandomState
+from skreward.utils.typing import ArrayLike, Link, RandomState, TiesLaw
 
 __all__ = ["BradleyTerryRegressor"]
 
@@ -45,6 +45,16 @@ class BradleyTerryRegressor(LinearReward):
     link : {"logistic", "probit"}, default="logistic"
         F: Bradley-Terry or Thurstone. They order alike; the unit of the reward is
         log-odds for the logistic link, standard deviations for the probit.
+
+    ties : {"half", "davidson", "rao-kupper"}, default="half"
+        What a label of 1/2 is. "half" counts it as half a preference each way, which
+        draws margins together: only the order is right where there are many. The others
+        are models of three outcomes, with :attr:`tie_parameter_` fitted beside the
+        reward; they give margins of the right size and P(tie), and order as "half"
+        does. "davidson" says that ties are likely where rewards are near each other in
+        proportion, "rao-kupper" that a lead below a threshold is not seen; without
+        ties both are Bradley-Terry. They need pairs, ``link="logistic"``, and labels of
+        1, 0 and 1/2 alone.
 
     alpha : float, default=5e-4
         Strength of the penalty on the *mean* loss, so it need not change with the
@@ -88,6 +98,11 @@ class BradleyTerryRegressor(LinearReward):
     ----------
     coef_ : array of shape (n_features,)
         Weights.
+
+    tie_parameter_ : float
+        nu of "davidson", P(tie) = nu / (1 + nu) between equals, or theta of
+        "rao-kupper", P(tie) = (theta - 1) / (theta + 1) between equals. Only where
+        ``ties`` is not "half"; 0 and 1 where no pair was a tie.
 
     offset_ : float
         Mean reward of the training items before centring: r(x) is ``x @ coef_``
@@ -166,6 +181,7 @@ class BradleyTerryRegressor(LinearReward):
 
     _parameter_constraints = {  # noqa: RUF012
         "link": [StrOptions(set(OBJECTIVES))],
+        "ties": [StrOptions({"half", *TIES})],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
@@ -180,6 +196,7 @@ class BradleyTerryRegressor(LinearReward):
         self,
         link: Link = "logistic",
         *,
+        ties: TiesLaw = "half",
         alpha: float = 5e-4,
         max_iter: int = 200,
         tol: float = 1e-4,
@@ -190,6 +207,7 @@ class BradleyTerryRegressor(LinearReward):
         warm_start: bool = False,
     ) -> None:
         self.link = link
+        self.ties = ties
         self.alpha = alpha
         self.max_iter = max_iter
         self.tol = tol
@@ -337,7 +355,7 @@ class BradleyTerryRegressor(LinearReward):
 
     def _problem(self, comparisons):
         items = self._item_matrix(comparisons.items)
-        return LinearProblem(items, comparisons, OBJECTIVES[self.link])
+        return LinearProblem(items, comparisons, self._objective(comparisons))
 
     def _item_matrix(self, items):
         if self.device in ("auto", "cpu"):
@@ -368,5 +386,6 @@ class BradleyTerryRegressor(LinearReward):
         self.coef_ = solution.coef.astype(compute_dtype(comparisons.items))
         self.loss_ = solution.loss
         self.n_iter_ = solution.n_iter
+        self._set_ties(solution.theta)
         self._centre(comparisons, solution.rewards)
         self._set_covariance(comparisons)

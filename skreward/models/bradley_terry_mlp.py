@@ -9,10 +9,11 @@ from sklearn.utils import check_random_state
 from skreward.data.pairs import PairsOrItems
 from skreward.models.likelihood import LikelihoodReward
 from skreward.models.network import CONSTRAINTS, NetworkMixin
-from skreward.objectives import OBJECTIVES
+from skreward.objectives import OBJECTIVES, TIES
+from skreward.solvers.theta import best_theta
 from skreward.utils.arrays import compute_dtype
 from skreward.utils.compat import Interval, StrOptions, fit_context
-from skreward.utils.typing import ArrayLike, Link, RandomState
+from skreward.utils.typing import ArrayLike, Link, RandomState, TiesLaw
 
 __all__ = ["BradleyTerryMLPRegressor"]
 
@@ -49,6 +50,16 @@ class BradleyTerryMLPRegressor(NetworkMixin, LikelihoodReward):
     link : {"logistic", "probit"}, default="logistic"
         F: Bradley-Terry or Thurstone. They order alike; the unit of the reward is
         log-odds for the logistic link, standard deviations for the probit.
+
+    ties : {"half", "davidson", "rao-kupper"}, default="half"
+        What a label of 1/2 is. "half" counts it as half a preference each way, which
+        draws margins together: only the order is right where there are many. The others
+        are models of three outcomes, with :attr:`tie_parameter_` fitted beside the
+        reward; they give margins of the right size and P(tie), and order as "half"
+        does. "davidson" says that ties are likely where rewards are near each other in
+        proportion, "rao-kupper" that a lead below a threshold is not seen; without
+        ties both are Bradley-Terry. They need pairs, ``link="logistic"``, and labels of
+        1, 0 and 1/2 alone.
 
     alpha : float, default=1e-6
         Strength of the penalty on the *mean* loss, so it need not change with the
@@ -126,6 +137,11 @@ class BradleyTerryMLPRegressor(NetworkMixin, LikelihoodReward):
     intercepts_ : list of arrays of shape (n_out,)
         Intercepts of the hidden layers.
 
+    tie_parameter_ : float
+        nu of "davidson", P(tie) = nu / (1 + nu) between equals, or theta of
+        "rao-kupper", P(tie) = (theta - 1) / (theta + 1) between equals. Only where
+        ``ties`` is not "half"; 0 and 1 where no pair was a tie.
+
     offset_ : float
         Mean reward of the training items before centring: r(x) is the last layer's
         output minus this.
@@ -200,6 +216,7 @@ class BradleyTerryMLPRegressor(NetworkMixin, LikelihoodReward):
     _parameter_constraints = {  # noqa: RUF012
         **CONSTRAINTS,
         "link": [StrOptions(set(OBJECTIVES))],
+        "ties": [StrOptions({"half", *TIES})],
         "max_pairs": [Interval(Integral, 1, None, closed="left"), None],
     }
 
@@ -209,6 +226,7 @@ class BradleyTerryMLPRegressor(NetworkMixin, LikelihoodReward):
         activation: Literal["relu", "tanh", "logistic", "identity"] = "relu",
         *,
         link: Link = "logistic",
+        ties: TiesLaw = "half",
         alpha: float = 1e-6,
         batch_size: int | Literal["auto"] = "auto",
         learning_rate_init: float = 1e-3,
@@ -228,6 +246,7 @@ class BradleyTerryMLPRegressor(NetworkMixin, LikelihoodReward):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.link = link
+        self.ties = ties
         self.alpha = alpha
         self.batch_size = batch_size
         self.learning_rate_init = learning_rate_init
@@ -305,7 +324,7 @@ class BradleyTerryMLPRegressor(NetworkMixin, LikelihoodReward):
             comparisons, rng, goes_on=goes_on, holds_out=self.early_stopping
         )
         (network,) = self._train([job])
-        self._set(network, comparisons)
+        self._set(network, job)
         return self
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -349,14 +368,29 @@ class BradleyTerryMLPRegressor(NetworkMixin, LikelihoodReward):
         comparisons = self._check_data(
             X, y, sample_weight, rng, prompt_ids=prompt_ids, reset=not goes_on
         )
+        self._check_first_ties(comparisons)
         job = self._job(comparisons, rng, goes_on=goes_on, holds_out=False)
         (network,) = self._train([job], max_iter=1)
-        self._set(network, comparisons)
+        self._set(network, job, settles=False)
         self.optimizer_state_ = {"n_steps": network.n_steps, "moments": network.moments}
         return self
 
-    def _objective(self, comparisons):
-        return OBJECTIVES[self.link]
+    def _objective(self, comparisons, goes_on=False):
+        return LikelihoodReward._objective(self, comparisons, goes_on)
+
+    def _resume(self, network):
+        super()._resume(network)
+        if self._knows_ties():
+            theta = TIES[self.ties].theta(self.tie_parameter_)
+            network.theta = theta.astype(network.coefs[0].dtype)
+
+    def _check_first_ties(self, comparisons):
+        has_any = (comparisons.target == 0.5).any()
+        if not (self.ties == "half" or self._knows_ties() or has_any):
+            raise ValueError(
+                f"ties={self.ties!r} needs a tie, labelled 1/2, among the first pairs "
+                "that partial_fit is given."
+            )
 
     def _fit_many(self, models, X, y, weights, prompt_ids=None):
         """Fit models like this one, each with its own weights, all at once.
@@ -380,15 +414,25 @@ class BradleyTerryMLPRegressor(NetworkMixin, LikelihoodReward):
             )
         networks = self._train(jobs, stacklevel=6)
         return [
-            model._set(network, job.comparisons)
+            model._set(network, job)
             for model, job, network in zip(models, jobs, networks, strict=True)
         ]
 
-    def _set(self, network, comparisons):
-        """Set the fitted attributes; gives the rewards of the items."""
+    def _set(self, network, job, settles=True):
+        """Set the fitted attributes; gives the rewards of the items.
+
+        The network may have been done before the objective's own parameters were:
+        where it ``settles`` they end at their best for its margins.
+        """
         self._set_network(network)
-        reward = self._forward(comparisons.items)
-        self._centre(comparisons, reward)
+        reward = self._forward(job.comparisons.items)
+        theta = network.theta
+        if settles and len(theta):
+            first, second = job.comparisons.index[job.kept].T
+            margin = reward[first] - reward[second]
+            theta = best_theta(job.objective, margin, job.seen(), theta)
+        self._set_ties(theta)
+        self._centre(job.comparisons, reward)
         return reward - reward.dtype.type(self.offset_)
 
     def _reward(self, items):

@@ -1,24 +1,42 @@
 """What rewards fitted by the likelihood of preferences share."""
 
 import numpy as np
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skreward.data.comparisons import Comparisons
 from skreward.data.gate import check_comparisons, is_pairs
 from skreward.data.pairs import PairsOrItems
 from skreward.models.base import BaseRewardModel, mean_reward
-from skreward.objectives import OBJECTIVES
+from skreward.objectives import OBJECTIVES, TIES
 from skreward.utils.arrays import out_of_range
+from skreward.utils.typing import TiesLaw
+
+
+def _has_law_of_ties(model):
+    if model.ties == "half":
+        raise AttributeError(
+            'predict_tie_proba needs ties="davidson" or "rao-kupper", got ties="half".'
+        )
+    return True
 
 
 class LikelihoodReward(BaseRewardModel):
     """A reward whose margin gives a probability, F(margin), with F of ``link``.
 
-    A subclass has the parameters ``link`` and ``max_pairs``.
+    A subclass has the parameters ``link``, ``max_pairs``, and ``ties`` where its pairs
+    may tie; it fits `_objective`, and calls `_set_ties` with the theta it found.
     """
 
+    ties: TiesLaw = "half"
+
     def predict_preference_proba(self, X: PairsOrItems) -> np.ndarray:
-        """P(first preferred) of every pair: F(r(first) - r(second)).
+        """Expected label of every pair: P(first preferred), and half of P(tie).
+
+        Without a law of ties that is F(r(first) - r(second)). With one it is still
+        what labels of 1, 1/2 and 0 are on average, so that scores of probabilities and
+        calibration curves compare like with like; P(first) itself is this less half of
+        `predict_tie_proba`.
 
         Parameters
         ----------
@@ -37,17 +55,54 @@ class LikelihoodReward(BaseRewardModel):
         ValueError
             If X is items, which have no preference.
         """
+        margin = self._margin(X, "predict_preference_proba")
+        if self.ties == "half":
+            return OBJECTIVES[self.link].distribution(margin)
+        law = TIES[self.ties]
+        proba = law.preference(margin, law.theta(self.tie_parameter_))
+        return proba.astype(margin.dtype)
+
+    @available_if(_has_law_of_ties)
+    def predict_tie_proba(self, X: PairsOrItems) -> np.ndarray:
+        """P(tie) of every pair, where ``ties`` is a law of them.
+
+        Parameters
+        ----------
+        X : EmbeddingPairs, or array-like of shape (n_pairs, 2, n_features)
+            Pairs.
+
+        Returns
+        -------
+        proba : array of shape (n_pairs,)
+            In [0, 1].
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        AttributeError
+            If ``ties="half"``.
+        ValueError
+            If X is items.
+        """
+        margin = self._margin(X, "predict_tie_proba")
+        law = TIES[self.ties]
+        proba = law.probability(margin, law.theta(self.tie_parameter_))
+        return proba[:, law.outcomes.index("tie")].astype(margin.dtype)
+
+    def _margin(self, X, method):
         check_is_fitted(self)
         if not is_pairs(X):
             raise ValueError(
-                "predict_preference_proba needs pairs, (n_pairs, 2, n_features) or an "
+                f"{method} needs pairs, (n_pairs, 2, n_features) or an "
                 f"EmbeddingPairs, got shape {np.shape(X)}."
             )
-        return OBJECTIVES[self.link].distribution(self.predict(X))
+        return self.predict(X)
 
     def _check_data(
         self, X, y, sample_weight, rng, *, reset, prompt_ids=None
     ) -> Comparisons:
+        self._check_ties(X)
         return check_comparisons(
             self,
             X,
@@ -58,6 +113,53 @@ class LikelihoodReward(BaseRewardModel):
             max_pairs=self.max_pairs,
             random_state=rng,
         )
+
+    def _check_ties(self, X):
+        """Refuse what a law of ties does not go with."""
+        if self.ties == "half":
+            return
+        if self.link != "logistic":
+            raise ValueError(
+                f'ties={self.ties!r} is a law for link="logistic", got link='
+                f'{self.link!r}. Use ties="half".'
+            )
+        if not is_pairs(X):
+            raise ValueError(
+                f"ties={self.ties!r} needs pairs, some of them labelled 1/2, and X is "
+                'items: equal ratings make no pair. Use ties="half".'
+            )
+
+    def _objective(self, comparisons, goes_on=False):
+        """Give the likelihood that the parameters ask for, of labels that it takes."""
+        if self.ties == "half":
+            return OBJECTIVES[self.link]
+        target = comparisons.target
+        is_tie = target == 0.5
+        is_soft = ~(is_tie | (target == 0) | (target == 1))
+        if is_soft.any():
+            raise ValueError(
+                f"ties={self.ties!r} takes labels of 1, 0 and 1/2 (a tie), and y holds "
+                f'the probability {target[is_soft.argmax()]:g}. Use ties="half".'
+            )
+        if goes_on and self._knows_ties():
+            return TIES[self.ties]
+        if is_tie.all():
+            raise ValueError("y says that every pair is a tie: there is no order.")
+        # Without ties the parameter has no finite theta, and nothing else changes.
+        return TIES[self.ties] if is_tie.any() else OBJECTIVES["logistic"]
+
+    def _knows_ties(self):
+        """Whether an earlier fit has left a parameter of ties to go on from."""
+        if self.ties == "half":
+            return False
+        none = TIES[self.ties].none
+        return getattr(self, "tie_parameter_", none) > none
+
+    def _set_ties(self, theta):
+        self.__dict__.pop("tie_parameter_", None)
+        if self.ties != "half":
+            law = TIES[self.ties]
+            self.tie_parameter_ = law.parameter(theta) if len(theta) else law.none
 
     def _centre(self, comparisons, reward):
         """Set ``offset_``, given the rewards of the items without it."""

@@ -173,6 +173,14 @@ class LinearReward(LikelihoodReward):
             )
         return names
 
+    def _check_ties(self, X):
+        super()._check_ties(X)
+        if self.ties != "half" and self.covariance is not None:
+            raise ValueError(
+                f'covariance={self.covariance!r} is that of ties="half", got ties='
+                f"{self.ties!r}. Set covariance=None."
+            )
+
     def _check_groups(self, comparisons):
         """Groups of dependent pairs, or None; refuses what has no covariance."""
         n_features = comparisons.items.shape[1]

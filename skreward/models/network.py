@@ -51,7 +51,7 @@ class NetworkMixin:
     device: str
     verbose: int
 
-    def _objective(self, comparisons):
+    def _objective(self, comparisons, goes_on=False):
         return OBJECTIVES["logistic"]
 
     def _check_network(self):
@@ -68,7 +68,7 @@ class NetworkMixin:
         from skreward.networks.training import Job, start
 
         kept, held = self._split(comparisons, rng, holds_out)
-        objective = self._objective(comparisons)
+        objective = self._objective(comparisons, goes_on)
         network = start(self, objective, comparisons, kept, rng)
         if goes_on:
             self._resume(network)

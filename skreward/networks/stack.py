@@ -22,6 +22,9 @@ ACTIVATIONS = {
 }
 BETAS = 0.9, 0.999
 EPSILON = 1e-8
+# Parameters of an objective are few, and sums over all pairs: their steps are longer,
+# or a network would be done before they are.
+THETA_STEP = 5
 # Beyond, a penalty leaves nothing of a weight, and its square would leave float32.
 MAX_DECAY = 1e12
 
@@ -143,7 +146,8 @@ class Stack:
             average.lerp_(gradient, 1 - BETAS[0])
             square.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
             step = square.sqrt().add_(epsilon.to(square.dtype))
-            values.add_(torch.div(average, step, out=step).mul_(size.to(step.dtype)))
+            length = size if k < self._n_layers else THETA_STEP * size
+            values.add_(torch.div(average, step, out=step).mul_(length.to(step.dtype)))
 
     def _decay(self, k, members):
         """Alpha for the weights of layer k, in the unit of the scaled items."""

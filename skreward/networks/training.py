@@ -40,7 +40,7 @@ with wanted_by("A reward network", "torch"):
     import torch
 
 # What is called of an objective.
-CALLS = "initial", "value_gradient"
+CALLS = "initial", "value_gradient", "curvature"
 EVALUATION_BLOCK = 8192
 # What one layer of a step may take, for all members that are trained at once.
 STEP_BYTES = {"cpu": 1 << 28, "cuda": 1 << 32}
@@ -139,6 +139,10 @@ class Job:
         if self.settings.batch_size == "auto":
             return int(min(max(self.kept.sum() // 16, 128), 2048))
         return self.settings.batch_size
+
+    def seen(self):
+        """What the objective sees of the kept pairs."""
+        return _seen(self.objective, self.comparisons, self.kept)
 
     @property
     def n_steps(self):
@@ -481,10 +485,10 @@ def start(settings, objective, comparisons, kept, rng):
     coefs[0][scale == 0] = 0.0
     if comparisons.index.shape[1] == 1:
         intercepts.append(np.zeros(1, dtype=dtype))
-    seen = Observed(
-        comparisons.target[kept],
-        comparisons.weight[kept],
-        {name: comparisons.columns[name][kept] for name in objective.needs},
-    )
-    theta = objective.initial(seen).astype(dtype)
+    theta = objective.initial(_seen(objective, comparisons, kept)).astype(dtype)
     return Network(coefs, intercepts, shift, scale, theta)
+
+
+def _seen(objective, comparisons, kept):
+    columns = {name: comparisons.columns[name][kept] for name in objective.needs}
+    return Observed(comparisons.target[kept], comparisons.weight[kept], columns)

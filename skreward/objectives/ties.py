@@ -37,9 +37,13 @@ class Ties(Objective):
         """Give the parameter under which equals tie that often."""
 
     def initial(self, data):
-        """Give the theta under which margins of 0 have the share of ties seen."""
+        """Give the theta under which margins of 0 have the share of ties seen.
+
+        Where it is none or all, half a pair less extreme: theta is finite.
+        """
         share = np.average(data.target == 0.5, weights=data.weight)
-        return self.theta(self._of_share(share))
+        least = 0.5 / len(data.target)
+        return self.theta(self._of_share(np.clip(share, least, 1 - least)))
 
 
 class Davidson(Ties):

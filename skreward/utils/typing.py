@@ -14,6 +14,7 @@ Items = ArrayLike | sp.sparray | sp.spmatrix
 RandomState = int | np.random.RandomState | None
 FilePath = str | PathLike[str]
 Link = Literal["logistic", "probit"]
+TiesLaw = Literal["half", "davidson", "rao-kupper"]
 Design = Literal["random", "similar", "diverse"]
 
 __all__ = ["Array", "ArrayLike", "Design", "FilePath", "Items", "Link", "RandomState"]
