@@ -90,7 +90,11 @@ def test_the_network(data):
     jobs = []
     for seed in range(2):
         settings = BradleyTerryMLPRegressor(
-            (), random_state=seed, learning_rate_init=0.02, device="cpu"
+            (),
+            random_state=seed,
+            learning_rate_init=4e-3,
+            n_iter_no_change=10,
+            device="cpu",
         )
         rng = np.random.RandomState(seed)
         network = start(settings, OBJECTIVE, seen, kept, rng)
@@ -98,7 +102,7 @@ def test_the_network(data):
         jobs.append(Job(settings, OBJECTIVE, seen, kept, ~kept, groups, network, rng))
     for network in train(jobs):
         assert_allclose(network.folded()[0][0].ravel(), coef, atol=0.08)
-        assert_allclose(network.theta, lean, atol=0.15)
+        assert_allclose(network.theta, lean, atol=0.2)
 
 
 def test_columns_come_through_the_gate(data):
