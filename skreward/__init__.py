@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from skreward.models.classifier import PairwiseClassifierReward
     from skreward.models.ensemble import RewardEnsemble
     from skreward.models.itemwise import ItemwiseTransformer
+    from skreward.models.mlp_classifier import RewardMLPClassifier
     from skreward.persistence import load, save
     from skreward.text.statistics import TextStatisticsTransformer
     from skreward.text.transformer import LLMEmbeddingTransformer
@@ -30,6 +31,7 @@ __all__ = [
     "LLMEmbeddingTransformer",
     "PairwiseClassifierReward",
     "RewardEnsemble",
+    "RewardMLPClassifier",
     "TextStatisticsTransformer",
     "__version__",
     "annotation",
@@ -56,6 +58,7 @@ _PLACES = {
     "PairwiseClassifierReward": "models.classifier",
     "RewardEnsemble": "models.ensemble",
     "TextStatisticsTransformer": "text.statistics",
+    "RewardMLPClassifier": "models.mlp_classifier",
     "load": "persistence",
     "predict_preference_proba": "utils.through",
     "predict_reward": "utils.through",

@@ -29,6 +29,9 @@ class TakenApart:
 class Comparisons:
     """What every solver sees.
 
+    A network also learns from single items, whose ``index`` has one column, whose
+    ``target`` is the share of wins, and whose ``weight`` is their number.
+
     Attributes
     ----------
     items : {array, csr} of shape (n_items, n_features)

@@ -1,6 +1,7 @@
 """The one gate: any X, y, sample_weight -> items, pairs, targets, weights."""
 
 import warnings
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -16,7 +17,12 @@ from skreward.data.comparisons import (
 )
 from skreward.data.leaks import remember_prompts
 from skreward.data.pairs import EmbeddingPairs
-from skreward.data.targets import check_numbers, check_preferences, rated_pairs
+from skreward.data.targets import (
+    check_numbers,
+    check_preferences,
+    differ,
+    rated_pairs,
+)
 from skreward.text.items import TextPairs
 from skreward.text.tables import (
     is_text,
@@ -42,10 +48,10 @@ def is_pairs(X) -> bool:
     return len(X.shape if hasattr(X, "shape") else np.shape(X)) == 3
 
 
-def take_apart(X) -> TakenApart:
+def take_apart(X, *, keeps_items=False) -> TakenApart:
     """Find the items and pairs in X, without a look at the numbers."""
     if isinstance(X, EmbeddingPairs):
-        pairs = _drop_unused(X)
+        pairs = X if keeps_items else _drop_unused(X)
         return TakenApart(
             pairs.embeddings, pairs.index, pairs.prompt_ids, False, pairs._unlabelled
         )
@@ -148,24 +154,24 @@ def check_comparisons(
     reset=True,
     max_pairs=None,
     random_state=None,
+    keeps_items=False,
 ) -> Comparisons:
     """Turn what a user gives to ``fit`` into comparisons, or say what is wrong.
 
-    ``columns`` are what an objective needs of each pair, by name.
+    ``columns`` are what an objective needs of each pair, by name. ``keeps_items`` asks
+    for all items, whether they occur or not, so that several fits share them.
     """
-    split = take_apart(X)
+    split = take_apart(X, keeps_items=keeps_items)
     columns = {name: np.asarray(column) for name, column in (columns or {}).items()}
     if split.index is None:
         if columns:
             raise ValueError(
                 f"{' and '.join(columns)} are known of pairs, and X is items."
             )
-        items = check_items(estimator, split.items, reset=reset, ensure_min_samples=2)
-        ratings = _check_ratings(estimator, y, items.shape[0])
-        weight = check_weight(sample_weight, items.shape[0], "item")
-        return _from_ratings(
-            items, ratings, weight, prompt_ids, max_pairs, random_state
+        rated = check_ratings(
+            estimator, split.items, y, sample_weight, prompt_ids, reset=reset
         )
+        return _from_ratings(rated, max_pairs, random_state)
     if prompt_ids is not None:
         raise ValueError(PAIRS_CARRY_PROMPTS)
     n_pairs = len(split.index)
@@ -207,7 +213,21 @@ def _without_equal(index, weight):
     return np.where(is_equal, 0.0, weight)
 
 
-def _check_ratings(estimator, y, n_items):
+class Rated(NamedTuple):
+    """Validated items with a rating each."""
+
+    items: Any
+    ratings: np.ndarray
+    weight: np.ndarray
+    prompt_ids: np.ndarray | None
+
+
+def check_ratings(
+    estimator, X, y, sample_weight, prompt_ids=None, *, reset=True
+) -> Rated:
+    """Validate rated items, of which some can be told apart."""
+    items = check_items(estimator, X, reset=reset, ensure_min_samples=2)
+    n_items = items.shape[0]
     if y is None:
         raise ValueError(
             f"{type(estimator).__name__} requires y to be passed, but the target y "
@@ -217,11 +237,8 @@ def _check_ratings(estimator, y, n_items):
     ratings = check_numbers(y, "y")
     if len(ratings) != n_items:
         raise ValueError(f"y has {len(ratings)} ratings for {n_items} items.")
-    return ratings
-
-
-def _from_ratings(items, ratings, weight, prompt_ids, max_pairs, random_state):
-    kept, groups = np.flatnonzero(weight), None
+    weight = check_weight(sample_weight, n_items, "item")
+    where = ""
     if prompt_ids is None:
         warnings.warn(
             "Ratings are compared across prompts, which are not known: give fit the "
@@ -230,20 +247,29 @@ def _from_ratings(items, ratings, weight, prompt_ids, max_pairs, random_state):
             stacklevel=2,
         )
     else:
-        prompt_ids = check_prompts(prompt_ids, len(ratings))[1]
-        groups = prompt_ids[kept]
-    index = kept[rated_pairs(ratings[kept], max_pairs, random_state, groups)]
-    if len(index) == 0:
-        where = "" if groups is None else " of a prompt"
+        prompt_ids, where = check_prompts(prompt_ids, n_items)[1], " of a prompt"
+    if not differ(ratings[weight > 0], _kept(prompt_ids, weight > 0)):
         raise ValueError(
             f"y rates every item{where} the same, which leaves no pair to learn from."
         )
+    return Rated(items, ratings, weight, prompt_ids)
+
+
+def _from_ratings(rated, max_pairs, random_state):
+    items, ratings, weight, prompt_ids = rated
+    kept = np.flatnonzero(weight)
+    groups = _kept(prompt_ids, kept)
+    index = kept[rated_pairs(ratings[kept], max_pairs, random_state, groups)]
     first, second = weight[index.T]
     product = first * second
     if product.max() < np.finfo(np.float64).tiny:
         product = first / first.max() * (second / second.max())
     index, target, product, _ = _drop_weightless(index, np.ones(len(index)), product)
     return Comparisons(items, index, target, product, weight, prompt_ids)
+
+
+def _kept(prompt_ids, kept):
+    return None if prompt_ids is None else prompt_ids[kept]
 
 
 def check_weight(sample_weight, n, per):

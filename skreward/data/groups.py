@@ -22,8 +22,13 @@ def encode(labels):
 
 
 def components(index):
-    """Number the connected components of the graph whose edges are the pairs."""
+    """Number the connected components of the graph whose edges are the pairs.
+
+    Single items, with one side, hang together with none.
+    """
     codes = encode(index)
+    if index.shape[1] == 1:
+        return codes
     n = int(codes.max()) + 1
     edges = coo_array((np.ones(len(codes)), (codes[:, 0], codes[:, 1])), shape=(n, n))
     return connected_components(edges, directed=False)[1][codes]

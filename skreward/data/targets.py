@@ -52,6 +52,15 @@ def check_numbers(values: Any, name: str) -> Array:
     return values
 
 
+def differ(ratings, groups=None):
+    """Whether any two ratings of one group differ."""
+    if groups is None:
+        groups = np.zeros(len(ratings), dtype=np.intp)
+    order = np.lexsort((ratings, groups))
+    ratings, groups = ratings[order], groups[order]
+    return bool(((ratings[1:] != ratings[:-1]) & (groups[1:] == groups[:-1])).any())
+
+
 def rated_pairs(ratings, max_pairs, random_state, groups=None):
     """Pair every item with every item of its group rated below it: better one first.
 

@@ -393,19 +393,18 @@ class BradleyTerryMLPRegressor(NetworkMixin, LikelihoodReward):
             )
 
     def _fit_many(self, models, X, y, weights, prompt_ids=None):
-        """Fit models like this one, each with its own weights, all at once.
+        """Fit models like this one, all at once; see `fit_together`.
 
-        ``models`` are unfitted, and differ from this one in ``random_state`` alone.
-        Each comes out as its own ``fit(X, y, weight)`` would leave it. Gives their
+        ``X``, ``y`` and ``weights`` hold one each for every model. Gives the models'
         rewards of the items.
         """
         self._validate_params()
         self._check_network()
         jobs = []
-        for model, weight in zip(models, weights, strict=True):
+        for model, *data in zip(models, X, y, weights, strict=True):
             rng = check_random_state(model.random_state)
             comparisons = model._check_data(
-                X, y, weight, rng, prompt_ids=prompt_ids, reset=True
+                *data, rng, prompt_ids=prompt_ids, reset=True, keeps_items=True
             )
             jobs.append(
                 model._job(

@@ -1,11 +1,13 @@
 """A reward from any binary classifier: which responses tend to win."""
 
+from dataclasses import replace
 from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
 from sklearn.base import clone
 from sklearn.utils import check_random_state, get_tags
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import has_fit_parameter
 
 from skreward.data.gate import check_comparisons
@@ -37,7 +39,10 @@ class PairwiseClassifierReward(BaseRewardModel):
         scikit-learn's, LightGBM's, XGBoost's, CatBoost's, or a pipeline that ends
         in one. None is ``LogisticRegression(C=0.1)``. A classifier whose ``fit`` takes
         ``sample_weight`` sees every distinct item once or twice, weighted by its
-        wins and its losses; any other sees one row a win and one a loss.
+        wins and its losses; any other sees one row a win and one a loss. One whose
+        ``fit`` takes ``groups`` is given the prompts, where they are known; a
+        pipeline passes none on. `RewardMLPClassifier` sees every item once, with its
+        share of wins, and prompts or else items are kept apart.
 
     max_pairs : int or None, default=100_000
         When X is items with ratings, learn from at most this many of their ordered
@@ -154,7 +159,33 @@ class PairwiseClassifierReward(BaseRewardModel):
             If items are rated and ``prompt_ids`` is None.
         """
         classifier = self._new_classifier()
-        comparisons = check_comparisons(
+        comparisons = self._check_data(X, y, sample_weight, prompt_ids)
+        _fit_classifier(classifier, comparisons)
+        self._set(classifier, comparisons)
+        return self
+
+    @available_if(lambda self: hasattr(self.estimator, "_fit_wins"))
+    def _fit_many(self, models, X, y, weights, prompt_ids=None):
+        """Fit models like this one, all at once; see `fit_together`.
+
+        ``X``, ``y`` and ``weights`` hold one each for every model. Gives the models'
+        rewards of the items.
+        """
+        classifiers = [model._new_classifier() for model in models]
+        observed = [
+            model._check_data(*data, prompt_ids, keeps_items=True)
+            for model, *data in zip(models, X, y, weights, strict=True)
+        ]
+        classifiers[0]._fit_wins(classifiers, [wins_of(c) for c in observed])
+        return [
+            model._set(classifier, comparisons)
+            for model, classifier, comparisons in zip(
+                models, classifiers, observed, strict=True
+            )
+        ]
+
+    def _check_data(self, X, y, sample_weight, prompt_ids=None, *, keeps_items=False):
+        return check_comparisons(
             self,
             X,
             y,
@@ -162,17 +193,15 @@ class PairwiseClassifierReward(BaseRewardModel):
             prompt_ids=prompt_ids,
             max_pairs=self.max_pairs,
             random_state=check_random_state(self.random_state),
+            keeps_items=keeps_items,
         )
-        if has_fit_parameter(classifier, "sample_weight"):
-            rows, won, weight = weighted_rows(comparisons)
-            classifier.fit(comparisons.items[rows], won, sample_weight=weight)
-        else:
-            rows, won = repeated_rows(comparisons, type(classifier).__name__)
-            classifier.fit(comparisons.items[rows], won)
+
+    def _set(self, classifier, comparisons):
+        """Set the fitted attributes; gives the rewards of the items."""
         self.estimator_ = classifier
         reward = logit(classifier, comparisons.items)
         self.offset_ = mean_reward(reward, comparisons.item_weight)
-        return self
+        return reward - self.offset_
 
     def _reward(self, items):
         return logit(self.estimator_, items) - self.offset_
@@ -202,12 +231,51 @@ class PairwiseClassifierReward(BaseRewardModel):
         return tags
 
 
+def _fit_classifier(classifier, comparisons):
+    """Fit a classifier on wins and losses, in the form that it takes."""
+    if hasattr(classifier, "_fit_wins"):
+        classifier._fit_wins([classifier], [wins_of(comparisons)])
+        return
+    takes_weights = has_fit_parameter(classifier, "sample_weight")
+    if takes_weights:
+        rows, won, weight = weighted_rows(comparisons)
+    else:
+        rows, won = repeated_rows(comparisons, type(classifier).__name__)
+    more = {"sample_weight": weight} if takes_weights else {}
+    if comparisons.prompt_ids is not None and has_fit_parameter(classifier, "groups"):
+        more["groups"] = comparisons.prompt_ids[rows]
+    classifier.fit(comparisons.items[rows], won, **more)
+
+
+def wins_of(comparisons):
+    """Give what was seen of single items: the share of wins of each, and how many."""
+    wins, losses = _wins_and_losses(comparisons)
+    (seen,) = np.nonzero(wins + losses)
+    total = (wins + losses)[seen]
+    return replace(
+        comparisons,
+        index=seen[:, np.newaxis],
+        target=wins[seen] / total,
+        weight=total,
+        columns={},
+    )
+
+
 def weighted_rows(comparisons):
     """One row for every item that has won, and one for every item that has lost.
 
     Returns the items' positions, whether each row is a win, and how much of it:
     the sums over its pairs.
     """
+    wins, losses = _wins_and_losses(comparisons)
+    winners, losers = np.flatnonzero(wins), np.flatnonzero(losses)
+    rows = np.concatenate([winners, losers])
+    won = np.repeat([1, 0], [len(winners), len(losers)])
+    return rows, won, np.concatenate([wins[winners], losses[losers]])
+
+
+def _wins_and_losses(comparisons):
+    """Sum what every item has won and lost over its pairs, shape (n_items,) each."""
     n_items = comparisons.items.shape[0]
     first, second = comparisons.index.T
     won_first = comparisons.weight * comparisons.target
@@ -216,10 +284,7 @@ def weighted_rows(comparisons):
     wins += np.bincount(second, won_second, n_items)
     losses = np.bincount(first, won_second, n_items)
     losses += np.bincount(second, won_first, n_items)
-    winners, losers = np.flatnonzero(wins), np.flatnonzero(losses)
-    rows = np.concatenate([winners, losers])
-    won = np.repeat([1, 0], [len(winners), len(losers)])
-    return rows, won, np.concatenate([wins[winners], losses[losers]])
+    return wins, losses
 
 
 def repeated_rows(comparisons, name):

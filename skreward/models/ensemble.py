@@ -10,10 +10,16 @@ from sklearn.utils import check_random_state, get_tags
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
-from skreward.data.gate import check_comparisons, check_items, is_pairs, take_apart
+from skreward.data.gate import (
+    check_comparisons,
+    check_items,
+    check_ratings,
+    is_pairs,
+    take_apart,
+)
 from skreward.data.groups import bootstrap_weights, chosen_first, resampling_groups
 from skreward.data.pairs import EmbeddingPairs, PairsOrItems
-from skreward.data.targets import check_numbers, rated_pairs
+from skreward.data.targets import differ
 from skreward.models.base import BaseRewardModel, mean_reward
 from skreward.models.bradley_terry import BradleyTerryRegressor
 from skreward.utils.compat import HasMethods, Interval, StrOptions, fit_context
@@ -306,29 +312,20 @@ class RewardEnsemble(BaseRewardModel):
 
     def _check_sample(self, X, y, sample_weight, prompt_ids=None):
         """Validate once what every member is fitted on."""
-        is_rated = not is_pairs(X)
-        # Members sample the pairs of rated items; here one stands for them all.
-        comparisons = check_comparisons(
-            self,
-            X,
-            y,
-            sample_weight,
-            prompt_ids=prompt_ids,
-            max_pairs=1,
-            random_state=0,
-        )
-        if is_rated:
-            return RatedSample(comparisons, check_numbers(y, "y"))
-        return PairSample(comparisons)
+        if is_pairs(X):
+            return PairSample(
+                check_comparisons(self, X, y, sample_weight, prompt_ids=prompt_ids)
+            )
+        # Each member draws pairs of rated items itself.
+        items = take_apart(X).items
+        return RatedSample(check_ratings(self, items, y, sample_weight, prompt_ids))
 
     def _fit_members(self, template, members, sample, weights):
         """Fit the members; gives their rewards of the items."""
         if hasattr(template, "_fit_many"):
-            return np.stack(
-                template._fit_many(
-                    members, sample.X, sample.y, weights, **sample.params
-                )
-            )
+            X, y = [sample.X] * len(members), [sample.y] * len(members)
+            found = template._fit_many(members, X, y, weights, **sample.params)
+            return np.stack(found)
         # Threads share the items, and what a thread computes is what a loop would.
         Parallel(n_jobs=self.n_jobs, prefer="threads")(
             delayed(member.fit)(
@@ -375,24 +372,22 @@ class PairSample:
 class RatedSample:
     """Validated items with ratings, drawn by prompt, or one by one."""
 
-    def __init__(self, comparisons, ratings):
-        self.items = self.X = comparisons.items
-        self.y, self.weight = ratings, comparisons.item_weight
+    def __init__(self, rated):
+        self.items = self.X = rated.items
+        self.y, self.weight = rated.ratings, rated.weight
         self.item_weight = self.weight
-        prompts = comparisons.prompt_ids
+        prompts = rated.prompt_ids
         self.params = {} if prompts is None else {"prompt_ids": prompts}
-        self._prompts = np.zeros(len(ratings), np.intp) if prompts is None else prompts
-        self._groups = np.arange(len(ratings)) if prompts is None else prompts
+        n_items = len(self.y)
+        self._prompts = np.zeros(n_items, np.intp) if prompts is None else prompts
+        self._groups = np.arange(n_items) if prompts is None else prompts
 
     def draw(self, rng):
         """Weights of a bootstrap that leaves something to learn from."""
         while True:
             weight = self.weight * bootstrap_weights(self._groups[:, np.newaxis], rng)
-            if len(rated_pairs(*self._drawn(weight > 0))):
+            if differ(self.y[weight > 0], self._prompts[weight > 0]):
                 return weight
-
-    def _drawn(self, kept):
-        return self.y[kept], 1, 0, self._prompts[kept]
 
     def margin_scale(self, rewards):
         """Root mean square margin of pairs of a prompt, for every row of rewards."""

@@ -100,7 +100,7 @@ class LikelihoodReward(BaseRewardModel):
         return self.predict(X)
 
     def _check_data(
-        self, X, y, sample_weight, rng, *, reset, prompt_ids=None
+        self, X, y, sample_weight, rng, *, reset, prompt_ids=None, keeps_items=False
     ) -> Comparisons:
         self._check_ties(X)
         return check_comparisons(
@@ -112,6 +112,7 @@ class LikelihoodReward(BaseRewardModel):
             reset=reset,
             max_pairs=self.max_pairs,
             random_state=rng,
+            keeps_items=keeps_items,
         )
 
     def _check_ties(self, X):

@@ -5,9 +5,12 @@ from collections.abc import Sequence
 from numbers import Integral, Real
 
 import numpy as np
+from sklearn import config_context
 from sklearn.exceptions import ConvergenceWarning
 
+from skreward.data.gate import check_items, require_labels_of, take_apart
 from skreward.data.groups import chosen_first, sharing_groups, validation_split
+from skreward.data.pairs import EmbeddingPairs
 from skreward.networks.forward import ACTIVATIONS, forward
 from skreward.objectives import OBJECTIVES
 from skreward.utils.checks import check_device
@@ -72,14 +75,17 @@ class NetworkMixin:
         network = start(self, objective, comparisons, kept, rng)
         if goes_on:
             self._resume(network)
-        groups = sharing_groups(
-            chosen_first(comparisons.index, comparisons.target), comparisons.prompt_ids
-        )
+        groups = np.arange(len(kept))
+        if comparisons.index.shape[1] == 2:
+            groups = sharing_groups(
+                chosen_first(comparisons.index, comparisons.target),
+                comparisons.prompt_ids,
+            )
         return Job(self, objective, comparisons, kept, held, groups, network, rng)
 
     def _split(self, comparisons, rng, holds_out):
         """Give masks of training and validation pairs."""
-        n_pairs = len(comparisons.index)
+        n_pairs, n_sides = comparisons.index.shape
         every = np.ones(n_pairs, dtype=bool)
         if not holds_out:
             return every, ~every
@@ -88,7 +94,8 @@ class NetworkMixin:
         )
         if held.sum() < MIN_VALIDATION_PAIRS or not kept.any():
             warnings.warn(
-                f"early_stopping found {held.sum()} of {n_pairs} pairs to hold out "
+                f"early_stopping found {held.sum()} of {n_pairs} "
+                f"{'pairs' if n_sides == 2 else 'items'} to hold out "
                 f"that share nothing with the rest, and needs {MIN_VALIDATION_PAIRS}: "
                 "the training loss decides when to stop. Raise validation_fraction "
                 "or set early_stopping=False.",
@@ -163,3 +170,57 @@ class NetworkMixin:
 
             return inference.forward(items, *layers, self.device_)
         return forward(items, *layers)
+
+
+def fit_together(models, X, y, weights=None):
+    """Fit many networks at once, each on its own pairs of the same items.
+
+    What differs between them may be the pairs, the labels, the weights and the
+    ``random_state``; all other parameters are the first one's. Layers are stacked and
+    multiplied in batches, which costs less than one fit after the other, and each
+    model comes out as its own ``fit`` would leave it, up to rounding.
+
+    Parameters
+    ----------
+    models : list of BradleyTerryMLPRegressor, or of PairwiseClassifierReward
+        Unfitted, and fitted in place; the latter with `RewardMLPClassifier`.
+    X : list of EmbeddingPairs
+        All of one array of embeddings.
+    y : list of array-like
+        Labels, as `fit` takes them.
+    weights : list of array-like, default=None
+        Weights, as `fit` takes them.
+
+    Returns
+    -------
+    models : list
+        Fitted.
+
+    Raises
+    ------
+    TypeError
+        If the models cannot be trained together.
+    ValueError
+        If the pairs are not of one array; as `fit`.
+    """
+    if len({type(model) for model in models}) != 1 or not hasattr(
+        models[0], "_fit_many"
+    ):
+        names = sorted({type(model).__name__ for model in models})
+        raise TypeError(f"Only networks of one class are fitted together, got {names}.")
+    if any(pairs.embeddings is not X[0].embeddings for pairs in X):
+        raise ValueError("X must hold pairs of one array of embeddings.")
+    for pairs, labels in zip(X, y, strict=True):
+        require_labels_of(pairs, labels)
+    index = np.concatenate([pairs.index for pairs in X])
+    whole = take_apart(EmbeddingPairs(X[0].embeddings, index, X[0].prompt_ids))
+    items = check_items(models[0], whole.items, reset=True)
+    assert whole.index is not None
+    ends = np.cumsum([len(pairs) for pairs in X])[:-1]
+    X = [
+        EmbeddingPairs(items, part, whole.prompt_ids)
+        for part in np.split(whole.index, ends)
+    ]
+    with config_context(assume_finite=True):
+        models[0]._fit_many(models, X, y, weights or [None] * len(models))
+    return models

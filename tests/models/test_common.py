@@ -12,6 +12,7 @@ from skreward import (
     CalibratedReward,
     ItemwiseTransformer,
     PairwiseClassifierReward,
+    RewardMLPClassifier,
 )
 from tests.support import assert_many_common_checks, run_common_check
 
@@ -22,6 +23,7 @@ REWARD_MODELS = [
     BradleyTerryMLPRegressor(hidden_layer_sizes=(16,)),
     PairwiseClassifierReward(),
     PairwiseClassifierReward(LogisticRegression()),
+    PairwiseClassifierReward(RewardMLPClassifier((16,), random_state=0)),
     CalibratedReward(BradleyTerryRegressor()),
     CalibratedReward(PairwiseClassifierReward(), method="isotonic"),
 ]
@@ -31,7 +33,8 @@ MINI_BATCHES = (
 
 
 def expected_failures(estimator):
-    if isinstance(estimator, BradleyTerryMLPRegressor):
+    inner = getattr(estimator, "estimator", estimator)
+    if isinstance(inner, BradleyTerryMLPRegressor | RewardMLPClassifier):
         return {
             "check_sample_weight_equivalence_on_dense_data": MINI_BATCHES,
             "check_sample_weight_equivalence_on_sparse_data": MINI_BATCHES,
@@ -39,7 +42,11 @@ def expected_failures(estimator):
     return {}
 
 
-ESTIMATORS = [*REWARD_MODELS, ItemwiseTransformer(StandardScaler())]
+ESTIMATORS = [
+    *REWARD_MODELS,
+    RewardMLPClassifier((16,), learning_rate_init=1e-2),
+    ItemwiseTransformer(StandardScaler()),
+]
 
 
 @pytest.mark.filterwarnings(

@@ -182,6 +182,18 @@ def test_no_result_depends_on_n_jobs(member, aggregation, preferences):
     assert_array_equal(one.predict(pairs), two.predict(pairs))
 
 
+def test_no_pair_is_drawn_to_validate_rated_items(preferences, monkeypatch):
+    from skreward.data import gate
+
+    drawn = []
+    rated_pairs = gate.rated_pairs
+    monkeypatch.setattr(
+        gate, "rated_pairs", lambda *args: drawn.append(args) or rated_pairs(*args)
+    )
+    ensemble().fit(preferences.embeddings, preferences.rewards)
+    assert len(drawn) == 3
+
+
 def test_early_stopping_stays_disjoint_by_prompt(preferences, monkeypatch):
     from skreward.models import network
 

@@ -16,6 +16,7 @@ from skreward import (
     BradleyTerryRegressor,
     EmbeddingPairs,
     PairwiseClassifierReward,
+    RewardMLPClassifier,
 )
 from skreward.metrics import order_consistency_score
 from tests.support import problems
@@ -25,8 +26,13 @@ NETWORK = BradleyTerryMLPRegressor(
     (8,), max_iter=3, early_stopping=False, batch_size=16, random_state=0
 )
 CLASSIFIER = PairwiseClassifierReward(LogisticRegression(tol=1e-10, max_iter=1000))
+CLASSIFIER_NETWORK = PairwiseClassifierReward(
+    RewardMLPClassifier(
+        (8,), max_iter=3, early_stopping=False, batch_size=16, random_state=0
+    )
+)
 FOREST = PairwiseClassifierReward(RandomForestClassifier(5, random_state=0))
-MODELS = [LINEAR, NETWORK, CLASSIFIER, FOREST]
+MODELS = [LINEAR, NETWORK, CLASSIFIER, CLASSIFIER_NETWORK, FOREST]
 pytestmark = pytest.mark.filterwarnings("ignore:Adam stopped")
 each_model = pytest.mark.parametrize("model", MODELS, ids=str)
 few = settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])

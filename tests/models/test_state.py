@@ -21,6 +21,7 @@ from skreward import (
     BradleyTerryRegressor,
     ItemwiseTransformer,
     PairwiseClassifierReward,
+    RewardMLPClassifier,
 )
 from tests.support import leaves, run_python
 
@@ -30,6 +31,9 @@ MODELS = {
     "linear": BradleyTerryRegressor(),
     "network": BradleyTerryMLPRegressor((8, 4), max_iter=3, random_state=0),
     "classifier": PairwiseClassifierReward(),
+    "classifier network": PairwiseClassifierReward(
+        RewardMLPClassifier((8,), max_iter=3, random_state=0)
+    ),
     "boosting": PairwiseClassifierReward(HistGradientBoostingClassifier(max_iter=5)),
     "forest": PairwiseClassifierReward(RandomForestClassifier(5, random_state=0)),
     "pipeline": make_pipeline(
