@@ -15,8 +15,8 @@ from skreward.cli.comparison import (
     candidates,
     compare,
     inner_folds,
-    is_like_a_coin,
     score_pairs,
+    standard_error,
     threads_for,
 )
 from skreward.cli.files import DataError, read_table
@@ -148,9 +148,10 @@ def _remarks_on_fit(preferences, splits, results, best):
             f"the smallest fold tests {count(fewest, 'pair')}: too few to say how well "
             "a reward orders unseen prompts, or which is best"
         )
-    elif is_like_a_coin(best, n_pairs, len(splits)):
-        notes.append(_coin(best, n_pairs))
-    return notes + _remarks_on_length(results, best, n_pairs)
+    else:
+        error = standard_error(best, n_pairs, len(splits))
+        notes += _remarks_on_baselines(results, best, n_pairs, error)
+    return notes
 
 
 def _remarks_on_labels(preferences):
@@ -163,25 +164,20 @@ def _remarks_on_labels(preferences):
     ]
 
 
-def _remarks_on_length(results, model, n_pairs):
-    longer = next(r for r in results if r.name == "longer response")
-    is_worse = longer.order_consistency < model.order_consistency
-    if is_worse or is_like_a_coin(longer, n_pairs):
+def _remarks_on_baselines(results, model, n_pairs, error):
+    """Say where the baselines do as well; ``error`` is the model's standard error."""
+    share = model.order_consistency
+    if abs(share - 0.5) <= 2 * error:
+        return [f"{share:.3f} on {count(n_pairs, 'pair')} cannot be told from a coin"]
+    longer = next(r.order_consistency for r in results if r.name == "longer response")
+    if longer < share - error:
         return []
-    share = f"{longer.order_consistency:.3f}"
-    return [f"the longer response alone orders as well: {share}"]
+    return [f"the longer response alone orders about as well: {longer:.3f}"]
 
 
-def _coin(result, n_pairs):
-    return (
-        f"{result.order_consistency:.3f} on {count(n_pairs, 'pair')} cannot be told "
-        "from a coin"
-    )
-
-
-def load_model(path, model, template, trust, remote_code, cache_dir) -> Pipeline:
+def load_model(path, *, model, template, cache_dir, trust, **limits) -> Pipeline:
     """Load a pipeline that `fit` saved; refuse another embedding model or template."""
-    fitted = persistence.load(path, trust, trust_remote_code=remote_code)
+    fitted = persistence.load(path, trust, **limits)
     if not isinstance(fitted, Pipeline) or not isinstance(
         fitted[0], LLMEmbeddingTransformer
     ):
@@ -246,8 +242,6 @@ def _evaluate(fitted, model, pairs, preferences):
             f"{count(preferences.n_prompts, 'prompt')}, on which its order consistency "
             "says nothing of new prompts"
         )
-    elif is_like_a_coin(results[0], len(margin)):
-        notes.append(_coin(results[0], len(margin)))
     if 0 < len(new) < len(margin):
         of_new = None if y is None else y[new]
         results.append(
@@ -255,7 +249,8 @@ def _evaluate(fitted, model, pairs, preferences):
         )
     results.append(score_pairs("longer response", None, pairs, y, preferences.longer))
     results.append(score_pairs("coin", None, pairs, y, coin))
-    notes += _remarks_on_length(results, results[0], len(margin))
+    error = standard_error(results[0], len(margin))
+    notes += _remarks_on_baselines(results, results[0], len(margin), error)
     return results, notes, n_trained
 
 

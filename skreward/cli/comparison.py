@@ -161,13 +161,12 @@ def clustered_error(values, groups) -> float | None:
     return float(np.sqrt(n / (n - 1) * np.square(sums).sum()) / len(values))
 
 
-def is_like_a_coin(result, n_pairs, n_means=1) -> bool:
-    """Whether two standard errors around an order consistency hold one half.
+def standard_error(result, n_pairs, n_means=1) -> float:
+    """Give the error of an order consistency, or of a mean of several.
 
-    The error is no smaller than that of as many independent pairs.
+    It is no smaller than that of as many independent pairs.
     """
-    error = max((result.spread or 0.0) / np.sqrt(n_means), 0.5 / np.sqrt(n_pairs))
-    return bool(abs(result.order_consistency - 0.5) <= 2 * error)
+    return max((result.spread or 0.0) / n_means**0.5, 0.5 / n_pairs**0.5)
 
 
 def threads_for(n_numbers):

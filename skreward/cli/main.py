@@ -86,9 +86,15 @@ EXPECTED = [
     ),
     click.option(
         "--trust-remote-code",
-        "remote_code",
         is_flag=True,
         help="Run the Python code that lies with MODEL's language model.",
+    ),
+    click.option(
+        "--max-bytes",
+        type=click.IntRange(1),
+        default=2**30,
+        show_default=True,
+        help="Refuse a MODEL that takes more memory.",
     ),
     CACHE,
 ]
@@ -174,16 +180,13 @@ def fit(data, output, model, template, max_length, reward, folds, seed, device,
 @_with(EXPECTED)
 @_with(READING)
 @JSON
-def evaluate(model_file, data, model, template, trust, remote_code, cache_dir, as_json,
-             **reading):  # fmt: skip
+def evaluate(model_file, data, as_json, **options):
     """Say how well MODEL orders the responses in DATA."""
     from skreward.cli import commands
 
     started = time.monotonic()
-    fitted = commands.load_model(
-        model_file, model, template, trust, remote_code, cache_dir
-    )
-    report = commands.evaluate(fitted, data, reading)
+    fitted = commands.load_model(model_file, **_expected(options))
+    report = commands.evaluate(fitted, data, reading=options)
     _finish(report | {"model": str(model_file)}, started, as_json)
 
 
@@ -197,8 +200,7 @@ def evaluate(model_file, data, model, template, trust, remote_code, cache_dir, a
 @DELIMITER
 @FORCE
 @JSON
-def score(model_file, data, output, model, template, trust, remote_code, cache_dir,
-          force, as_json, **reading):  # fmt: skip
+def score(model_file, data, output, force, as_json, **options):
     """Write DATA with the rewards of its responses to a file.
 
     A table of prompt, response gets the column reward; one of pairs a reward for
@@ -208,11 +210,15 @@ def score(model_file, data, output, model, template, trust, remote_code, cache_d
     from skreward.cli import commands
 
     started = time.monotonic()
-    fitted = commands.load_model(
-        model_file, model, template, trust, remote_code, cache_dir
-    )
-    report = commands.score(fitted, data, output, **reading)
+    fitted = commands.load_model(model_file, **_expected(options))
+    report = commands.score(fitted, data, output, **options)
     _finish(report | {"model": str(model_file)}, started, as_json)
+
+
+def _expected(options):
+    """Take out of a command's options those that MODEL is loaded with."""
+    names = ("model", "template", "trust", "trust_remote_code", "max_bytes")
+    return {name: options.pop(name) for name in (*names, "cache_dir")}
 
 
 @cli.command()
