@@ -135,6 +135,13 @@ def cli(traceback):
 )
 @click.option("--max-length", type=click.IntRange(1), help="Tokens of a text.")
 @click.option(
+    "--truncation-side",
+    type=click.Choice(["middle", "left", "right"]),
+    default="middle",
+    show_default=True,
+    help="Where a text of more tokens is cut.",
+)
+@click.option(
     "--reward",
     type=click.Choice(["auto", "linear", "network", "classifier"]),
     default="auto",
@@ -153,8 +160,7 @@ def cli(traceback):
 @_with(READING)
 @FORCE
 @JSON
-def fit(data, output, model, template, max_length, reward, folds, seed, device,
-        cache_dir, force, as_json, **reading):  # fmt: skip
+def fit(data, output, reward, folds, seed, force, as_json, **options):
     """Fit a reward model to DATA, and say how well it orders unseen prompts.
 
     Rewards are compared in prompt-disjoint folds, beside two null baselines: the
@@ -164,12 +170,10 @@ def fit(data, output, model, template, max_length, reward, folds, seed, device,
     from skreward.cli import commands
 
     started = time.monotonic()
-    embed = commands.make_embedding(
-        model, template=template, max_length=max_length, device=device,
-        cache_dir=cache_dir,
-    )  # fmt: skip
+    names = ("model", "template", "max_length", "truncation_side", "device")
+    embed = commands.make_embedding(**_take(options, *names, "cache_dir"))
     report = commands.fit(
-        data, embed, reward, folds=folds, seed=seed, output=output, reading=reading
+        data, embed, reward, folds=folds, seed=seed, output=output, reading=options
     )
     _finish(report, started, as_json)
 
@@ -216,9 +220,13 @@ def score(model_file, data, output, force, as_json, **options):
 
 
 def _expected(options):
-    """Take out of a command's options those that MODEL is loaded with."""
     names = ("model", "template", "trust", "trust_remote_code", "max_bytes")
-    return {name: options.pop(name) for name in (*names, "cache_dir")}
+    return _take(options, *names, "cache_dir")
+
+
+def _take(options, *names):
+    """Take some out of the options of a command."""
+    return {name: options.pop(name) for name in names}
 
 
 @cli.command()

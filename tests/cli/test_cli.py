@@ -159,12 +159,20 @@ def test_another_embedding_model_or_template_is_refused(
     assert command.run("evaluate", model, data, "--model", tiny)[0] == 0
 
 
-def test_pairs_cut_to_the_same_tokens_are_told_of(command, tmp_path, tiny, data):
-    args = ["fit", data, "-o", tmp_path / "m.skops", "--model", tiny]
-    code, _, err = command.run(*args, "--reward", "linear", "--max-length", 5)
+def test_texts_that_are_cut_are_told_of(command, tmp_path, tiny, data):
+    args = ["fit", data, "-o", tmp_path / "m.skops", "--model", tiny, "--force"]
+    args += ["--reward", "linear", "--max-length", 5, "--truncation-side"]
+    clear_memory()
+    code, _, err = command.run(*args, "right")
     assert code == 0
-    assert "skreward: warning: " in err
+    n_texts = len({row[side] for row in good_and_bad() for side in list(row)[1:]})
+    assert f"{n_texts} of {n_texts} texts were cut to 5 tokens" in err
     assert "pairs have equal embeddings" in err
+    assert skreward.load(tmp_path / "m.skops")[0].truncation_side == "right"
+    clear_memory()
+    code, _, err = command.run(*args, "left")
+    assert code == 0
+    assert "pairs have equal embeddings" not in err
 
 
 def test_help_and_version(command):
