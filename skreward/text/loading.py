@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections import OrderedDict
 from contextlib import contextmanager
 from functools import lru_cache, partial
@@ -51,7 +52,7 @@ def make_plan(
         source.loaded.device if source.loaded is not None else resolve(device)
     )
     if pooling == "auto":
-        pooling = _own_pooling(source, trust_remote_code)
+        pooling = _own_pooling(source)
     if pooling == "sentence" and layer != -1:
         raise ValueError(
             f"layer={layer} needs a causal language model or pooling='last' or 'mean'; "
@@ -148,7 +149,11 @@ def _alone(source):
         with wanted_by("A .gguf file", package):
             import_module(package)
     with TemporaryDirectory(prefix="skreward-") as folder:
-        os.symlink(Path(source.folder).resolve() / source.gguf, f"{folder}/model.gguf")
+        file = Path(source.folder).resolve() / source.gguf
+        try:
+            os.symlink(file, f"{folder}/model.gguf")
+        except OSError:  # Windows gives links to administrators alone
+            shutil.copyfile(file, f"{folder}/model.gguf")
         yield {name: folder, "local_files_only": True, "gguf_file": "model.gguf"}
 
 
@@ -177,17 +182,10 @@ def _halve_linear_layers(model) -> int:
     return len(layers)
 
 
-def _own_pooling(source, trust_remote_code) -> str:
-    """Find what a model was made for: sentence, last or mean."""
-    if source.loaded is not None or _modules(source) is not None:
-        return "sentence"
-    from transformers.models.auto import modeling_auto
-
-    config = _config(source, trust_remote_code)
-    kind = config.get_text_config().model_type
-    is_causal = kind in modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
-    is_masked = kind in modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES
-    return "last" if is_causal and not is_masked else "mean"
+def _own_pooling(source) -> str:
+    """Take the pooling that a sentence encoder was trained with, else the mean."""
+    is_sentence = source.loaded is not None or _modules(source) is not None
+    return "sentence" if is_sentence else "mean"
 
 
 def _own_dtype(source, pooling, device, trust_remote_code) -> str:

@@ -94,10 +94,11 @@ class LLMEmbeddingTransformer(
     """Embed texts with a frozen language model: texts in, items or pairs out.
 
     An embedding is ``e(text)``, a row of ``n_features_out_`` float32 numbers: what a
-    sentence encoder gives, or the hidden state of a causal language model at the
-    last token. The model is not trained. Every distinct text is embedded once in
-    the life of the process, and with ``cache_dir`` once for all processes, so that a
-    grid search over a Pipeline of raw texts pays for the embedding once.
+    sentence encoder gives, or the hidden state of a causal language model, at the
+    last token or the mean over tokens. The model is not trained. Every distinct text
+    is embedded once in the life of the process, and with ``cache_dir`` once for all
+    processes, so that a grid search over a Pipeline of raw texts pays for the
+    embedding once.
 
     Parameters
     ----------
@@ -111,9 +112,10 @@ class LLMEmbeddingTransformer(
         environment variable ``HF_TOKEN``, and kept nowhere.
 
     pooling : {"auto", "last", "mean"}, default="auto"
-        "last": the hidden state at the last attended token, never at padding.
-        "mean": the mean over attended tokens. "auto": a sentence encoder's own
-        pooling, "last" for a causal language model, "mean" for other encoders.
+        "last": the hidden state at the last attended token, never at padding; what
+        the paper takes of causal language models. "mean": the mean over attended
+        tokens. "auto": a sentence encoder's own pooling, else "mean", which orders
+        better for causal models too (see the notes).
 
     layer : int, default=-1
         The hidden layer that is read; -1 is the last one, 0 the input embedding. A
@@ -235,6 +237,13 @@ class LLMEmbeddingTransformer(
     A number below 2**-16 of the median size of its row is set to 0, since it is
     rounding: the default has three features that are nothing else, and a scaler
     would make as much of them as of the others. Other numbers stay as they are.
+
+    Pooling, with linear rewards on two small causal models (10,000 same-prompt pairs,
+    order consistency on prompts not trained on; in brackets for pairs whose lengths
+    differ by less than 15 %): judged responses, SmolLM2-135M: last token .686 (.585),
+    last token at two thirds of the layers .716 (.626), mean .745 (.663); Gemma 3
+    270M: .694 (.573), .683 (.580), .754 (.664). Responses of arenabench: .579, .601,
+    .639 and .597, .589, .638.
 
     Order consistency of ``BradleyTerryRegressor()`` on embeddings of the default, cut
     to 256 tokens, for prompts not trained on: 1,700 dialogues of people's preferences,

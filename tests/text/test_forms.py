@@ -24,8 +24,6 @@ def _empty_cache():
 
 @pytest.fixture(scope="module")
 def gguf_file(tmp_path_factory):
-    pytest.importorskip("gguf", reason="the extra gguf is not installed")
-    pytest.importorskip("accelerate", reason="the extra gguf is not installed")
     return save_tiny_gguf(tmp_path_factory.mktemp("gguf") / "tiny.gguf")
 
 

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from functools import partial
 
 import numpy as np
 import pytest
@@ -35,6 +36,8 @@ from skreward.text.cache import clear_memory
 from skreward.text.tables import read_texts
 from tests.support import data_file
 from tests.tiny_models import CHAT, WORDS, save_tiny
+
+last_token = partial(LLMEmbeddingTransformer, pooling="last")
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +108,7 @@ def alone(folder, text, layer=-1, add_special_tokens=True, max_length=32):
 def test_last_attended_token_in_any_batch(tiny, name, side, batch_size):
     folder = tiny(name, side=side)
     texts = random_texts(12)
-    embed = LLMEmbeddingTransformer(folder, batch_size=batch_size, device="cpu")
+    embed = last_token(folder, batch_size=batch_size, device="cpu")
     wanted = [alone(folder, text) for text in texts]
     assert_allclose(embed.fit_transform(texts), wanted, atol=1e-4)
     assert embed.dtype_ == "float32"
@@ -115,7 +118,7 @@ def test_last_attended_token_in_any_batch(tiny, name, side, batch_size):
 def test_every_layer(tiny, layer):
     folder = tiny()
     texts = random_texts(5)
-    embed = LLMEmbeddingTransformer(folder, layer=layer)
+    embed = last_token(folder, layer=layer)
     wanted = [alone(folder, text, layer) for text in texts]
     assert_allclose(embed.fit_transform(texts), wanted, atol=1e-4)
 
@@ -131,7 +134,7 @@ def test_a_layer_that_is_not_there(tiny, layer):
 def test_empty_and_overlong_texts_in_one_batch(tiny, bos, batch_size):
     folder = tiny(bos=bos)
     texts = ["", "a b", " ".join(WORDS * 5), "c", "d e f"]
-    embed = LLMEmbeddingTransformer(
+    embed = last_token(
         folder, max_length=8, batch_size=batch_size, truncation_side="right"
     )
     rows = embed.fit_transform(texts)
@@ -146,11 +149,11 @@ def test_empty_and_overlong_texts_in_one_batch(tiny, bos, batch_size):
 def test_the_models_own_limit_is_the_default_length(tiny):
     folder = tiny()
     text = " ".join(WORDS * 5)
-    embed = LLMEmbeddingTransformer(folder, truncation_side="right")
+    embed = last_token(folder, truncation_side="right")
     rows = embed.fit_transform([text])
     assert_allclose(rows[0], alone(folder, text, max_length=32), atol=1e-4)
     with pytest.raises(ValueError, match="max_length=33 is more than the 32 tokens"):
-        LLMEmbeddingTransformer(folder, max_length=33).fit([text])
+        last_token(folder, max_length=33).fit([text])
 
 
 def test_a_chat_template_writes_the_beginning_once(tiny):
@@ -162,7 +165,7 @@ def test_a_chat_template_writes_the_beginning_once(tiny):
             "rejected": [{"role": "assistant", "content": "c"}],
         }
     ]
-    pairs = LLMEmbeddingTransformer(folder).fit_transform(rows)
+    pairs = last_token(folder).fit_transform(rows)
     text = "<bos>user one two <end> assistant a b <end> "
     assert_allclose(
         pairs.embeddings[0], alone(folder, text, add_special_tokens=False), atol=1e-4
@@ -184,7 +187,7 @@ def test_messages_without_a_chat_template_are_their_contents(tiny):
 def test_a_tokenizer_without_a_pad_token_stays_so(tiny):
     folder = tiny(pad=False)
     texts = random_texts(6)
-    embed = LLMEmbeddingTransformer(folder, batch_size=6)
+    embed = last_token(folder, batch_size=6)
     wanted = [alone(folder, text) for text in texts]
     assert_allclose(embed.fit_transform(texts), wanted, atol=1e-4)
     loaded = [tokenizer for _, tokenizer in loading._loaded.values()]
@@ -207,7 +210,7 @@ def test_mean_pooling_and_normalize(tiny):
                 for text in texts
             ]
         )
-    embed = LLMEmbeddingTransformer(folder, pooling="mean")
+    embed = LLMEmbeddingTransformer(folder)
     assert_allclose(embed.fit_transform(texts), wanted, atol=1e-4)
     lengths = np.linalg.norm(wanted, axis=1, keepdims=True)
     embed.set_params(normalize=True)
@@ -368,7 +371,7 @@ def test_pickle_leaves_the_weights_out(tiny):
 def test_another_model_under_the_same_name_is_refused(tmp_path, tiny):
     folder = tmp_path / "model"
     shutil.copytree(tiny(), folder)
-    embed = LLMEmbeddingTransformer(str(folder)).fit(["a"])
+    embed = last_token(str(folder)).fit(["a"])
     shutil.copytree(tiny(seed=1), folder, dirs_exist_ok=True)
     with pytest.raises(ValueError, match="it is another model"):
         embed.transform(["a"])
@@ -468,7 +471,7 @@ def test_disk_cache_serves_another_process(tiny, tmp_path):
 
 @pytest.mark.parametrize(
     "other",
-    [{"layer": -2}, {"pooling": "mean"}, {"max_length": 3}, {"normalize": True}],
+    [{"layer": -2}, {"pooling": "last"}, {"max_length": 3}, {"normalize": True}],
 )
 def test_the_cache_tells_settings_apart(tiny, tmp_path, encoded, other):
     texts = ["a b c d e", "f"]
@@ -571,7 +574,7 @@ def test_a_hub_model_is_its_commit(tiny, tmp_path, monkeypatch):
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
     monkeypatch.setattr(model_source, "_hub_folders", {})
-    embed = LLMEmbeddingTransformer("some/model", revision="v1").fit(["a"])
+    embed = last_token("some/model", revision="v1").fit(["a"])
     assert (embed.model_name_, embed.revision_) == ("some/model", commit)
     assert (asked["name"], asked["revision"]) == ("some/model", "v1")
     assert not {"*.bin", "*.py", "*.pt"} & set(asked["allow_patterns"])
