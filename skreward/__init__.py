@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from skreward.models.bradley_terry_mlp import BradleyTerryMLPRegressor
     from skreward.models.calibrated import CalibratedReward
     from skreward.models.classifier import PairwiseClassifierReward
+    from skreward.models.controlled import ControlledReward
     from skreward.models.ensemble import RewardEnsemble
     from skreward.models.itemwise import ItemwiseTransformer
     from skreward.models.mlp_classifier import RewardMLPClassifier
@@ -26,6 +27,7 @@ __all__ = [
     "BradleyTerryRegressor",
     "BradleyTerryRegressorCV",
     "CalibratedReward",
+    "ControlledReward",
     "EmbeddingPairs",
     "ItemwiseTransformer",
     "LLMEmbeddingTransformer",
@@ -52,6 +54,7 @@ _PLACES = {
     "BradleyTerryRegressor": "models.bradley_terry",
     "BradleyTerryRegressorCV": "models.bradley_terry_cv",
     "CalibratedReward": "models.calibrated",
+    "ControlledReward": "models.controlled",
     "EmbeddingPairs": "data.pairs",
     "ItemwiseTransformer": "models.itemwise",
     "LLMEmbeddingTransformer": "text.transformer",

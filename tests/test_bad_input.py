@@ -10,6 +10,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
@@ -18,6 +19,7 @@ from skreward import (
     BradleyTerryRegressor,
     BradleyTerryRegressorCV,
     CalibratedReward,
+    ControlledReward,
     EmbeddingPairs,
     ItemwiseTransformer,
     PairwiseClassifierReward,
@@ -71,6 +73,11 @@ def calibrated(X=PAIRS, y=Y, weight=None, estimator=None, **params):
 
 def chosen(X=PAIRS, y=Y, **params):
     return lambda: BradleyTerryRegressorCV(**{"cv": 2, **params}).fit(X, y)
+
+
+def controlled(covariates=E[:, 0], X=PAIRS, y=Y, estimator=None, **params):
+    reward = BT() if estimator is None else estimator
+    return lambda: ControlledReward(reward, **params).fit(X, y, covariates=covariates)
 
 
 def kfold(*args, groups=None, X=PAIRS, **params):
@@ -245,6 +252,40 @@ TABLE = {
     "confidence level": (
         lambda: WITH_STD.coef_intervals(confidence_level=95), ValueError,
         "confidence_level.*95",
+    ),
+    # ControlledReward
+    "no covariates": (controlled(None), ValueError, "covariates are needed.*length"),
+    "covariates short": (controlled([1, 2, 3]), ValueError, r"\(6,\), .*got \(3,\)"),
+    "covariates of pairs": (controlled(np.ones((4, 2))), ValueError, r"got \(4, 2\)"),
+    "covariates of other pairs": (
+        controlled(np.ones((3, 2, 1))), ValueError, r"\(4, 2\) .*got \(3, 2, 1\)",
+    ),
+    "covariates of items for dense pairs": (
+        controlled(E[:, 0], X=DENSE), ValueError, r"\(4, 2\) or .*got \(6,\)",
+    ),
+    "covariates of other items": (
+        controlled([1, 2], X=E, y=Y_ITEMS), ValueError, r"\(6,\) or .*got \(2,\)",
+    ),
+    "covariates NaN": (
+        controlled(with_value(E[:, 0], np.nan)), ValueError, "covariates must be finite",
+    ),
+    "covariates as words": (controlled(list("abcdef")), ValueError, "must be numbers"),
+    "covariates ragged": (controlled([[1, 2], [1]] * 3), ValueError, "inhomogeneous"),
+    "covariates without columns": (controlled(np.ones((6, 0))), ValueError, r"\(6, 0\)"),
+    "covariates that are all the same": (
+        controlled(np.column_stack([E[:, 0], np.ones(6)])), ValueError,
+        "covariate 1 is the same",
+    ),
+    "control": (controlled(control="partial"), ValueError, "control.*partial"),
+    "classifier to control": (
+        controlled(estimator=LogisticRegression()), ValueError, "estimator.*Logistic",
+    ),
+    "pipeline without a reward to control": (
+        controlled(estimator=make_pipeline(StandardScaler(), LogisticRegression())),
+        TypeError, "ends in one.*LogisticRegression",
+    ),
+    "unfitted control": (
+        lambda: ControlledReward(BT()).predict(PAIRS), NotFittedError, "not fitted",
     ),
     # BradleyTerryRegressorCV
     "alphas negative": (chosen(alphas=[1.0, -1.0]), ValueError, r"alphas.*\[1.0, -1.0\]"),

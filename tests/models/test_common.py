@@ -1,6 +1,8 @@
 """scikit-learn's own checks, on 2-D input, every one of them."""
 
+import numpy as np
 import pytest
+import scipy.sparse as sp
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -10,11 +12,27 @@ from skreward import (
     BradleyTerryRegressor,
     BradleyTerryRegressorCV,
     CalibratedReward,
+    ControlledReward,
     ItemwiseTransformer,
     PairwiseClassifierReward,
     RewardMLPClassifier,
 )
 from tests.support import assert_many_common_checks, run_common_check
+
+
+class LengthControlled(ControlledReward):
+    """Covariates are what only texts have a default for: here the sum of a row."""
+
+    def fit(self, X, y=None, sample_weight=None):
+        try:
+            rows = X.toarray() if sp.issparse(X) else np.asarray(X, dtype=float)
+            covariates = rows.sum(axis=1)
+        except (TypeError, ValueError):
+            covariates = np.full(len(np.asarray(X)), np.nan)
+        if not np.isfinite(covariates).all():
+            covariates = np.arange(len(covariates))
+        return super().fit(X, y, sample_weight, covariates=covariates)
+
 
 REWARD_MODELS = [
     BradleyTerryRegressor(),
@@ -24,6 +42,8 @@ REWARD_MODELS = [
     PairwiseClassifierReward(),
     PairwiseClassifierReward(LogisticRegression()),
     PairwiseClassifierReward(RewardMLPClassifier((16,), random_state=0)),
+    LengthControlled(BradleyTerryRegressor()),
+    LengthControlled(PairwiseClassifierReward(), control="nuisance"),
     CalibratedReward(BradleyTerryRegressor()),
     CalibratedReward(PairwiseClassifierReward(), method="isotonic"),
 ]
