@@ -44,8 +44,8 @@ class ItemwiseTransformer(  # type: ignore[call-arg]
     Notes
     -----
     For pairs the transformer is fitted with ``y=None``: labels of pairs say nothing
-    of a single item. ``set_output`` is that of the transformer and acts on items;
-    pairs stay pairs.
+    of a single item. float16 is storage: the transformer gets float32. ``set_output``
+    is that of the transformer and acts on items; pairs stay pairs.
 
     Examples
     --------
@@ -88,7 +88,8 @@ class ItemwiseTransformer(  # type: ignore[call-arg]
         """
         split = take_apart(_occurring(X))
         self.transformer_ = clone(self.transformer)
-        self.transformer_.fit(split.items, y if split.index is None else None)
+        items = _computed(split.items)
+        self.transformer_.fit(items, y if split.index is None else None)
         return self
 
     def transform(self, X: Any) -> Any:
@@ -107,7 +108,7 @@ class ItemwiseTransformer(  # type: ignore[call-arg]
         """
         check_is_fitted(self)
         split = take_apart(_occurring(X))
-        items = self.transformer_.transform(split.items)
+        items = self.transformer_.transform(_computed(split.items))
         if split.index is None:
             return items
         items = items.tocsr() if sp.issparse(items) else np.asarray(items)
@@ -184,3 +185,10 @@ class ItemwiseTransformer(  # type: ignore[call-arg]
 def _occurring(X):
     """Drop every item that is in no pair: here it would be learned from."""
     return X.compact() if isinstance(X, EmbeddingPairs) else X
+
+
+def _computed(items):
+    """Give items in the dtype that is computed with; squares of float16 are not."""
+    if isinstance(items, np.ndarray) and items.dtype == np.float16:
+        return items.astype(np.float32)
+    return items

@@ -158,7 +158,8 @@ def _inverse_factor(matrix, largest=64):
     """Invert the Cholesky factor of a matrix, by halves.
 
     Nearly all of it is products, of NumPy: LAPACK's two routines take longer, and
-    SciPy's would have threads of their own wait for the same cores.
+    SciPy's would have threads of their own wait for the same cores, as
+    `benchmarks.twins` measures.
     """
     n = len(matrix)
     if n <= largest:

@@ -2,7 +2,8 @@
 
 SciPy's is as good, but its BLAS brings threads of its own, which wait for the same
 cores as NumPy's after every call; and here the memory can outlive a run, so that the
-next of a family of problems starts with the curvature of the last.
+next of a family of problems starts with the curvature of the last. `benchmarks.twins`
+measures both.
 """
 
 from collections import deque

@@ -391,3 +391,14 @@ def test_probabilities_of_zero_and_one_make_no_new_ties(preferences):
     reward = model.predict(np.zeros((10, 6)))
     assert (np.diff(reward) > 0).all()
     assert np.isfinite(model.predict(np.zeros((20, 6)))).all()
+
+
+def test_a_transformer_of_float16_items_computes_in_float32(preferences):
+    # Squares of small numbers are no float16: a scaler would divide by zero.
+    items = (1e-5 * preferences.embeddings).astype(np.float16)
+    pairs = EmbeddingPairs(items, preferences.pairs.index)
+    scaler = ItemwiseTransformer(StandardScaler()).fit(pairs)
+    scaled = scaler.transform(pairs).embeddings
+    assert scaled.dtype == np.float32
+    assert_allclose(scaled.std(axis=0), 1, rtol=1e-3)
+    assert_allclose(scaler.transform(items), scaled, atol=1e-5)
