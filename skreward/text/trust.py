@@ -37,8 +37,11 @@ def refuse_code(folder: Path):
     ------
     ValueError
         Where the folder names a class, a kernel or a place outside itself, which
-        loading would run or read. The message names it.
+        loading would run or read, or links to another folder. The message names it.
     """
+    for path in folder.rglob("*"):
+        if path.is_symlink() and path.is_dir():
+            raise ValueError(f"{path}: a link to a folder, whose files go unread here.")
     for path in sorted(folder.rglob("*.json")):
         if UNREAD.fullmatch(path.name):
             continue

@@ -1,6 +1,7 @@
 """Forms of models beside folders of hidden states: GGUF files, static vectors."""
 
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
 from skreward import LLMEmbeddingTransformer
+from skreward.text import loading
 from skreward.text import source as model_source
 from skreward.text.cache import clear_memory
 from tests.tiny_models import save_tiny_gguf, word_tokenizer
@@ -120,6 +122,23 @@ def test_static_vectors_are_cut_where_it_is_asked_for(static_folder, side, kept)
     with pytest.warns(UserWarning, match="1 of 2 texts were cut to 2 tokens"):
         rows = embed.fit_transform(["a b c d", kept])
     assert_allclose(rows[0], rows[1], atol=1e-6)
+
+
+def test_a_package_that_is_missing_is_named(monkeypatch, static_folder, gguf_file):
+    folder, _ = static_folder
+    loading._loaded.clear()
+    monkeypatch.setitem(sys.modules, "sentence_transformers", None)
+    with pytest.raises(
+        ImportError,
+        match=r"LLMEmbeddingTransformer needs sentence-transformers, which is not "
+        r"installed.*pip install sentence-transformers",
+    ):
+        LLMEmbeddingTransformer(folder).fit(["a"])
+    monkeypatch.setitem(sys.modules, "gguf", None)
+    with pytest.raises(
+        ImportError, match=r"\.gguf file needs gguf, .*pip install gguf"
+    ):
+        LLMEmbeddingTransformer(gguf_file, dtype="float32").fit(["a"])
 
 
 def test_the_default_is_looked_for_here_first(monkeypatch, tmp_path):

@@ -438,6 +438,25 @@ def test_clones_share_one_loaded_model(tiny, monkeypatch):
     assert len(loads) == 1
 
 
+def test_fit_transform_reads_the_table_and_finds_the_model_once(tiny, monkeypatch):
+    from skreward.text import transformer
+
+    calls = []
+    for name in ("read_texts", "find_model"):
+        real = getattr(transformer, name)
+        monkeypatch.setattr(
+            transformer,
+            name,
+            lambda *a, name=name, real=real: calls.append(name) or real(*a),
+        )
+    embed = LLMEmbeddingTransformer(tiny())
+    pairs = embed.fit_transform(preference_rows())
+    assert sorted(calls) == ["find_model", "read_texts"]
+    again = LLMEmbeddingTransformer(tiny()).fit(preference_rows())
+    assert vars(again) == vars(embed)
+    assert_array_equal(again.transform(preference_rows()).embeddings, pairs.embeddings)
+
+
 def test_threads_embed_each_text_once(tiny, encoded):
     from joblib import Parallel, delayed
 

@@ -99,6 +99,15 @@ def test_code_of_transformers_is_refused(trap, key):
         LLMEmbeddingTransformer(trap).fit(["a"])
 
 
+def test_a_link_to_a_folder_is_refused(trap, tmp_path):
+    other = tmp_path / "other"
+    write(other, "router_config.json", {"types": {"a": "trap_of_tests.Evil"}})
+    write(trap, "modules.json", module(TRANSFORMER, "0_Router"))
+    (trap / "0_Router").symlink_to(other)
+    with pytest.raises(ValueError, match="0_Router: a link to a folder"):
+        LLMEmbeddingTransformer(trap).fit(["a"])
+
+
 def test_an_adapter_is_refused(trap):
     write(trap, "adapter_config.json", {"base_model_name_or_path": "some/model"})
     with pytest.raises(OSError, match="is an adapter of another model"):
