@@ -35,9 +35,10 @@ TRAINED = "trained_prompt_ids_"
 
 def make_embedding(model, **options) -> LLMEmbeddingTransformer:
     """Make the transformer; None is its default model."""
-    from skreward.utils.device import resolve  # loads torch
+    if options["device"] not in ("auto", "cpu"):
+        from skreward.utils.device import resolve  # loads torch
 
-    resolve(options["device"])
+        resolve(options["device"])
     check_template(options["template"])
     cache_dir = options.pop("cache_dir")
     named = {} if model is None else {"model": model}

@@ -145,7 +145,7 @@ class CsvWriter(Writer):
         super().__init__(table, path, added)
 
     def _prepare(self):
-        _check_names(self.table, self.path)
+        _check_names(self.table)
         self.fields = [self._fields(name) for name in self.table.names]
 
     def _fields(self, name):
@@ -177,7 +177,7 @@ class ParquetWriter(Writer):
         if isinstance(self.table, ParquetTable):
             self.arrow = self.table.arrow
             return
-        _check_names(self.table, self.path)
+        _check_names(self.table)
         self.arrow = self.pyarrow.table(
             {name: self._array(name) for name in self.table.names}
         )
@@ -292,7 +292,7 @@ def _show(value: Any) -> str:
     return text if len(text) <= 40 else f"{text[:40]}... ({kind})"
 
 
-def _check_names(table, path):
+def _check_names(table):
     for name in table.names:
         try:
             name.encode()

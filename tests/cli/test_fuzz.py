@@ -46,20 +46,25 @@ CELL = st.recursive(
     ),
     max_leaves=4,
 )
+WORDY = st.lists(st.sampled_from(WORDS), min_size=1, max_size=4).map(" ".join)
+# Mostly good, so that most of a file is read: one bad cell is enough.
+GOOD = st.one_of(*[WORDY] * 20, TEXT)
+LABEL = st.one_of(*[st.sampled_from([0, 1, 0.5])] * 8, CELL)
 ROW = st.dictionaries(st.sampled_from(NAMES), CELL, max_size=6)
 PAIR = st.fixed_dictionaries(
-    {"prompt": TEXT, "chosen": TEXT, "rejected": TEXT},
-    optional={"label": CELL, "extra": CELL, "margin": CELL},
-)
-SIDES = st.fixed_dictionaries(
-    {"prompt": TEXT, "response_a": TEXT, "response_b": TEXT, "label": CELL},
+    {"prompt": GOOD, "chosen": GOOD, "rejected": GOOD},
     optional={"extra": CELL},
 )
+SIDES = st.fixed_dictionaries(
+    {"prompt": GOOD, "response_a": GOOD, "response_b": GOOD, "label": LABEL},
+    optional={"extra": CELL, "margin": CELL},
+)
 ITEM = st.fixed_dictionaries(
-    {"prompt": TEXT, "response": TEXT}, optional={"label": CELL, "reward": CELL}
+    {"prompt": GOOD, "response": GOOD}, optional={"label": LABEL, "extra": CELL}
 )
 ROWS = st.one_of(
-    *(st.lists(row, max_size=6) for row in (ROW, PAIR, SIDES, ITEM)),
+    st.lists(ROW, max_size=6),
+    *(st.lists(row, min_size=2, max_size=8) for row in (PAIR, SIDES, ITEM)),
 )
 
 
@@ -79,7 +84,8 @@ def as_parquet(rows):
     try:
         pq.write_table(pa.Table.from_pylist(rows), out)
     except (pa.ArrowException, OverflowError, UnicodeEncodeError, TypeError):
-        return as_jsonl(rows)
+        texts = [{name: repr(cell) for name, cell in row.items()} for row in rows]
+        pq.write_table(pa.Table.from_pylist(texts), out)
     return out.getvalue()
 
 
@@ -94,17 +100,19 @@ CONTENT = st.one_of(
     ),
 )
 VALUE = st.text(max_size=4) | st.sampled_from(["label", "0", "1", "cpu", "auto", "1,2"])
-OPTION = st.one_of(
-    st.sampled_from([["--json"], ["--drop-bad-rows"], ["--force"], ["-h"]]),
-    st.tuples(
-        st.sampled_from(
-            "--label --label-values --delimiter --suffix --template --device --seed "
-            "--folds --max-length --reward --trust".split()
-        ),
-        VALUE,
-    ).map(list),
-)
-OPTIONS = st.lists(OPTION, max_size=2).map(lambda parts: list(chain(*parts)))
+ALL = ["--json", "--drop-bad-rows", "-h"]
+READING = ["--label", "--label-values", "--delimiter"]
+EXPECTED = ["--template", "--trust", "--max-bytes"]
+FITTING = ["--device", "--seed", "--folds", "--max-length", "--reward", "--template"]
+
+
+def options(*names):
+    """Few options of a command, most of them with a value that means nothing."""
+    valued = st.tuples(st.sampled_from(names), VALUE)
+    flag = st.sampled_from(ALL).map(lambda name: (name,))
+    return st.one_of(
+        st.just([]), st.lists(flag | valued, max_size=2).map(lambda p: list(chain(*p)))
+    )
 
 
 def outcome(capfd, args):
@@ -124,32 +132,41 @@ def outcome(capfd, args):
 
 
 @BOUNDED
-@given(content=CONTENT, options=OPTIONS, command=st.sampled_from(["score", "evaluate"]))
-def test_files_and_options_of_a_fitted_model(
-    capfd, tmp_path, model, content, options, command
-):
+@given(content=CONTENT, options=options(*READING, *EXPECTED))
+def test_files_and_options_of_evaluate(capfd, tmp_path, model, content, options):
     suffix, data = content
     path = tmp_path / f"x{suffix}"
     path.write_bytes(data)
-    args = [command, model, path, *options]
-    if command == "score":
-        out = tmp_path / f"out{suffix}"
-        out.unlink(missing_ok=True)
-        args += ["-o", out]
-    outcome(capfd, args)
+    outcome(capfd, ["evaluate", model, path, *options])
+
+
+@BOUNDED
+@given(
+    content=CONTENT,
+    options=options("--suffix", "--delimiter", *EXPECTED),
+    to=st.sampled_from([".jsonl", ".jsonl.gz", ".csv", ".parquet"]),
+)
+def test_files_and_options_of_score(capfd, tmp_path, model, content, options, to):
+    suffix, data = content
+    path, out = tmp_path / f"x{suffix}", tmp_path / f"out{to}"
+    path.write_bytes(data)
+    out.unlink(missing_ok=True)
+    code, *_ = outcome(capfd, ["score", model, path, "-o", out, *options])
+    assert out.exists() == (code == 0 and "-h" not in options)
 
 
 @settings(BOUNDED, max_examples=30)
-@given(content=CONTENT, options=OPTIONS)
-def test_files_and_options_of_a_fit(capfd, tmp_path, tiny, content, options):
+@given(content=CONTENT, options=options(*READING, *FITTING))
+def test_files_and_options_of_fit(capfd, tmp_path, tiny, content, options):
     suffix, data = content
-    path = tmp_path / f"x{suffix}"
+    path, out = tmp_path / f"x{suffix}", tmp_path / "m.skops"
     path.write_bytes(data)
-    args = ["fit", path, "-o", tmp_path / "m.skops", "--model", tiny, "--force"]
-    args += ["--reward", "linear", "--folds", "2", *options]
-    code, *_ = outcome(capfd, args)
-    if code == 0 and "-h" not in options:
-        skreward.load(tmp_path / "m.skops")
+    out.unlink(missing_ok=True)
+    args = ["fit", path, "-o", out, "--model", tiny, "--reward", "linear"]
+    code, *_ = outcome(capfd, [*args, "--folds", "2", *options])
+    assert out.exists() == (code == 0 and "-h" not in options)
+    if out.exists():
+        skreward.load(out)
 
 
 @settings(BOUNDED, max_examples=40)

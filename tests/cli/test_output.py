@@ -250,6 +250,35 @@ def test_any_table_is_written_or_refused(tmp_path_factory, rows, suffix):
         assert [dict(list(row.items())[:-1]) for row in back.rows] == rows
 
 
+def test_a_folder_that_takes_no_file_is_found_before_the_work(
+    command, tmp_path, model, monkeypatch, data
+):
+    monkeypatch.setattr("skreward.cli.files.read_table", None)
+    monkeypatch.setattr("skreward.persistence.load", None)
+    for args, name in ((["fit"], "m.skops"), (["score", model], "out.csv")):
+        said = command.refused(*args, data, "-o", f"/proc/{name}")
+        assert said.startswith(f"/proc/{name}: cannot be written in folder /proc (")
+        said = command.refused(*args, data, "-o", tmp_path / ("x" * 245 + name[-6:]))
+        assert "too long" in said
+        pipe = tmp_path / name
+        os.mkfifo(pipe)
+        said = command.refused(*args, data, "-o", pipe, "--force")
+        assert said == f"{pipe}: is no ordinary file"
+
+
+def test_a_disk_that_is_full_is_told_of_the_output(
+    command, tmp_path, model, data, monkeypatch
+):
+    def full(self, content):
+        raise OSError(28, "No space left on device", str(self))
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    out = tmp_path / "out.csv"
+    said = command.refused("score", model, data, "-o", out)
+    assert said == f"{out}: No space left on device"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_rewards_that_are_no_numbers_are_not_written(
     command, tmp_path, model, monkeypatch
 ):
