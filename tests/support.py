@@ -1,5 +1,6 @@
 """What several test files need: data, leaves of models, interpreters of their own."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -114,3 +115,13 @@ def run_python(code, **environment):
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
+
+
+def needs(package):
+    """Import a package of the extra ``integrations``; skips a module without it.
+
+    Where SKREWARD_EXTRAS is set, as in continuous integration, it must be there.
+    """
+    if os.environ.get("SKREWARD_EXTRAS"):
+        return importlib.import_module(package)
+    return pytest.importorskip(package, reason="the extra integrations has it")

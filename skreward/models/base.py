@@ -16,7 +16,10 @@ from skreward.data.gate import (
 )
 from skreward.data.pairs import EmbeddingPairs, PairsOrItems
 from skreward.metrics import order_consistency_scorer
+from skreward.utils.arrays import compute_dtype, rows_as
 from skreward.utils.typing import Array, ArrayLike
+
+KEPT_ITEMS = 16
 
 
 class BaseRewardModel(RegressorMixin, BaseEstimator, metaclass=ABCMeta):
@@ -160,3 +163,9 @@ def mean_reward(reward, item_weight):
     """Mean over the training items; what `predict` subtracts."""
     # An item outside every training pair has weight zero, whatever its reward is.
     return float(np.average(reward, weights=item_weight))
+
+
+def sample_of(items):
+    """Copy a few training items, evenly spaced: on these an export checks itself."""
+    step = -(-items.shape[0] // KEPT_ITEMS)
+    return rows_as(items[::step], compute_dtype(items)).copy()

@@ -127,6 +127,10 @@ class BradleyTerryRegressor(LinearReward):
     item_mean_ : array of float64, shape (n_features,)
         Mean of the training items. Only with ``covariance``.
 
+    sample_ : array of shape (n_kept, n_features)
+        At most 16 of the training items, on which an export compares itself with the
+        model.
+
     n_features_in_ : int
         Width of the embeddings.
 

@@ -173,6 +173,10 @@ class BradleyTerryMLPRegressor(NetworkMixin, LikelihoodReward):
     device_ : str
         Where the network was trained; where it is still there, it predicts there.
 
+    sample_ : array of shape (n_kept, n_features)
+        At most 16 of the training items, on which an export compares itself with the
+        model.
+
     n_features_in_ : int
         Width of the embeddings.
 

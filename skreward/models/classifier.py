@@ -12,7 +12,7 @@ from sklearn.utils.validation import has_fit_parameter
 
 from skreward.data.gate import check_comparisons
 from skreward.data.pairs import PairsOrItems
-from skreward.models.base import BaseRewardModel, mean_reward
+from skreward.models.base import BaseRewardModel, mean_reward, sample_of
 from skreward.utils.compat import HasMethods, Interval, fit_context
 from skreward.utils.typing import ArrayLike, RandomState
 
@@ -58,6 +58,10 @@ class PairwiseClassifierReward(BaseRewardModel):
 
     offset_ : float
         Mean logit of the training items, which `predict` subtracts.
+
+    sample_ : array of shape (n_kept, n_features)
+        At most 16 of the training items, on which an export compares itself with the
+        model.
 
     n_features_in_ : int
         Width of the embeddings.
@@ -199,6 +203,7 @@ class PairwiseClassifierReward(BaseRewardModel):
     def _set(self, classifier, comparisons):
         """Set the fitted attributes; gives the rewards of the items."""
         self.estimator_ = classifier
+        self.sample_ = sample_of(comparisons.items)
         reward = logit(classifier, comparisons.items)
         self.offset_ = mean_reward(reward, comparisons.item_weight)
         return reward - self.offset_

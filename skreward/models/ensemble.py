@@ -20,7 +20,7 @@ from skreward.data.gate import (
 from skreward.data.groups import bootstrap_weights, chosen_first, resampling_groups
 from skreward.data.pairs import EmbeddingPairs, PairsOrItems
 from skreward.data.targets import differ
-from skreward.models.base import BaseRewardModel, mean_reward
+from skreward.models.base import BaseRewardModel, mean_reward, sample_of
 from skreward.models.bradley_terry import BradleyTerryRegressor
 from skreward.utils.compat import HasMethods, Interval, StrOptions, fit_context
 from skreward.utils.typing import ArrayLike, RandomState
@@ -94,6 +94,10 @@ class RewardEnsemble(BaseRewardModel):
 
     offset_ : float
         Mean aggregated reward of the training items, which `predict` subtracts.
+
+    sample_ : array of shape (n_kept, n_features)
+        At most 16 of the training items, on which an export compares itself with the
+        model.
 
     n_features_in_ : int
         Width of the embeddings.
@@ -221,6 +225,7 @@ class RewardEnsemble(BaseRewardModel):
         with config_context(assume_finite=True):
             rewards = self._fit_members(template, members, sample, weights)
         self.estimators_ = members
+        self.sample_ = sample_of(sample.items)
         self.member_shift_ = np.average(rewards, axis=1, weights=sample.item_weight)
         self.member_scale_ = sample.margin_scale(rewards)
         self.offset_ = mean_reward(

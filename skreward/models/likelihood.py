@@ -7,8 +7,8 @@ from sklearn.utils.validation import check_is_fitted
 from skreward.data.comparisons import Comparisons
 from skreward.data.gate import check_comparisons, is_pairs
 from skreward.data.pairs import PairsOrItems
-from skreward.models.base import BaseRewardModel, mean_reward
 from skreward.objectives import OBJECTIVES, TIES
+from skreward.models.base import BaseRewardModel, mean_reward, sample_of
 from skreward.utils.arrays import out_of_range
 from skreward.utils.typing import TiesLaw
 
@@ -164,6 +164,7 @@ class LikelihoodReward(BaseRewardModel):
 
     def _centre(self, comparisons, reward):
         """Set ``offset_``, given the rewards of the items without it."""
+        self.sample_ = sample_of(comparisons.items)
         self.offset_ = mean_reward(reward, comparisons.item_weight)
         if not np.isfinite(self.offset_):
             raise out_of_range(comparisons.items.dtype)
