@@ -7,6 +7,7 @@ from skreward.datasets.generators import (
     make_preferences,
 )
 from skreward.datasets.loaders import load_judged, load_released_embeddings
+from skreward.datasets.preferences import read_preferences
 from skreward.datasets.texts import make_text_preferences, text_reward
 
 __all__ = [
@@ -17,5 +18,6 @@ __all__ = [
     "make_local_pairs",
     "make_preferences",
     "make_text_preferences",
+    "read_preferences",
     "text_reward",
 ]
