@@ -6,12 +6,21 @@ from typing import TYPE_CHECKING
 from skreward._version import __version__
 
 if TYPE_CHECKING:
-    from skreward import annotation, datasets, metrics, model_selection, plotting
+    from skreward import (
+        annotation,
+        datasets,
+        export,
+        integrations,
+        metrics,
+        model_selection,
+        plotting,
+    )
     from skreward.data.pairs import EmbeddingPairs
     from skreward.models.bradley_terry import BradleyTerryRegressor
     from skreward.models.bradley_terry_cv import BradleyTerryRegressorCV
     from skreward.models.bradley_terry_mlp import BradleyTerryMLPRegressor
     from skreward.models.calibrated import CalibratedReward
+    from skreward.models.choosing import best_of_n
     from skreward.models.classifier import PairwiseClassifierReward
     from skreward.models.controlled import ControlledReward
     from skreward.models.ensemble import RewardEnsemble
@@ -37,7 +46,10 @@ __all__ = [
     "TextStatisticsTransformer",
     "__version__",
     "annotation",
+    "best_of_n",
     "datasets",
+    "export",
+    "integrations",
     "load",
     "metrics",
     "model_selection",
@@ -62,12 +74,21 @@ _PLACES = {
     "RewardEnsemble": "models.ensemble",
     "TextStatisticsTransformer": "text.statistics",
     "RewardMLPClassifier": "models.mlp_classifier",
+    "best_of_n": "models.choosing",
     "load": "persistence",
     "predict_preference_proba": "utils.through",
     "predict_reward": "utils.through",
     "save": "persistence",
 }
-_ROOMS = {"annotation", "datasets", "metrics", "model_selection", "plotting"}
+_ROOMS = {
+    "annotation",
+    "datasets",
+    "export",
+    "integrations",
+    "metrics",
+    "model_selection",
+    "plotting",
+}
 
 
 def __getattr__(name):

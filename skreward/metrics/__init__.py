@@ -17,6 +17,12 @@ from skreward.metrics.prompts import (
     prompt_rank_correlation,
     prompt_rank_correlation_scorer,
 )
+from skreward.metrics.rewardbench import (
+    best_of_k_score,
+    rewardbench2_score,
+    rewardbench_score,
+    ties_score,
+)
 from skreward.metrics.scorers import (
     neg_expected_calibration_error_scorer,
     neg_preference_log_loss_scorer,
@@ -24,6 +30,7 @@ from skreward.metrics.scorers import (
 )
 
 __all__ = [
+    "best_of_k_score",
     "best_of_n_curve",
     "best_of_n_score",
     "expected_calibration_error",
@@ -35,4 +42,7 @@ __all__ = [
     "preference_log_loss",
     "prompt_rank_correlation",
     "prompt_rank_correlation_scorer",
+    "rewardbench2_score",
+    "rewardbench_score",
+    "ties_score",
 ]
