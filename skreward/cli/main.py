@@ -230,6 +230,154 @@ def _take(options, *names):
 
 
 @cli.command()
+@MODEL
+@click.option(
+    "--to",
+    "target",
+    required=True,
+    type=click.Choice(["sentence-transformer", "sequence-classifier", "onnx"]),
+    help="A folder for sentence-transformers; one for transformers, of a linear reward "
+    "of a causal language model; or an .onnx file, embeddings in and rewards out.",
+)
+@OUTPUT
+@click.option("--data", type=PATH, help="Texts to compare on, such as training data.")
+@click.option(
+    "--dtype",
+    type=click.Choice(["float32", "bfloat16", "float16"]),
+    help="Of the weights of a sequence classifier.  [default: float32]",
+)
+@_with(EXPECTED)
+@DELIMITER
+@JSON
+def export(model_file, target, output, data, dtype, model, template, trust, remote_code,
+           cache_dir, delimiter, as_json):  # fmt: skip
+    """Write MODEL in another library's form.
+
+    It is loaded again and compared with MODEL before it appears, and refused where
+    its rewards differ.
+
+    Example: skreward export model.skops --to onnx -o reward.onnx
+    """
+    from skreward.cli import commands, reach
+
+    started = time.monotonic()
+    if target == "onnx":
+        _check_output(output, False, ".onnx")
+    fitted = commands.load_model(
+        model_file, model, template, trust, remote_code, cache_dir
+    )
+    report = reach.export(fitted, target, output, dtype, data, delimiter)
+    _finish(report | {"model": str(model_file)}, started, as_json)
+
+
+@cli.command()
+@MODEL
+@DATA
+@OUTPUT
+@click.option(
+    "-n", type=click.IntRange(1), default=1, show_default=True, help="How many."
+)
+@click.option(
+    "--pairs",
+    is_flag=True,
+    help="Write the best and the worst response as prompt, chosen, rejected, as DPO "
+    "takes them.",
+)
+@_with(EXPECTED)
+@SUFFIX
+@DELIMITER
+@FORCE
+@JSON
+def best(model_file, data, output, n, pairs, model, template, trust, remote_code,
+         cache_dir, suffix, delimiter, force, as_json):  # fmt: skip
+    """Choose the best responses to every prompt of DATA.
+
+    DATA has the columns prompt, response, or prompt and a list of responses. The
+    rows of the best are written with their reward and rank; of ties the first.
+
+    Example: skreward best model.skops candidates.jsonl -o best.jsonl -n 2
+    """
+    _check_output(output, force)
+    if pairs and n > 1:
+        raise click.UsageError("-n goes without --pairs")
+    from skreward.cli import commands, reach
+
+    started = time.monotonic()
+    fitted = commands.load_model(
+        model_file, model, template, trust, remote_code, cache_dir
+    )
+    report = reach.best(
+        fitted, data, output, n=n, pairs=pairs, suffix=suffix, delimiter=delimiter
+    )
+    _finish(report | {"model": str(model_file)}, started, as_json)
+
+
+@cli.command()
+@MODEL
+@click.argument("file", type=PATH)
+@click.option("-o", "--output", type=PATH, help="Where to write a row a prompt.")
+@_with(EXPECTED)
+@DELIMITER
+@FORCE
+@JSON
+def rewardbench(model_file, file, output, model, template, trust, remote_code,
+                cache_dir, delimiter, force, as_json):  # fmt: skip
+    """Score MODEL on FILE, which holds rows of RewardBench 1 or 2.
+
+    Prints accuracy by subset and section, beside what the longer response reaches.
+
+    Example: skreward rewardbench model.skops filtered.parquet -o results.jsonl
+    """
+    if output is not None:
+        _check_output(output, force)
+    from skreward.cli import commands, reach
+
+    started = time.monotonic()
+    fitted = commands.load_model(
+        model_file, model, template, trust, remote_code, cache_dir
+    )
+    report = reach.rewardbench(fitted, file, output, delimiter=delimiter)
+    _finish(report | {"model": str(model_file)}, started, as_json)
+
+
+@cli.command()
+@MODEL
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
+@click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True)
+@click.option(
+    "--max-body",
+    type=click.IntRange(1),
+    default=32 << 20,
+    show_default=True,
+    help="Bytes of a request.",
+)
+@click.option(
+    "--max-rows",
+    type=click.IntRange(1),
+    default=4096,
+    show_default=True,
+    help="Texts that are computed together.",
+)
+@_with(EXPECTED)
+def serve(model_file, host, port, max_body, max_rows, model, template, trust,
+          remote_code, cache_dir):  # fmt: skip
+    """Serve the rewards of MODEL over HTTP, as OpenRLHF asks for them.
+
+    POST /get_reward takes query, prompts and labels; POST /score takes prompts and
+    responses; GET /health and /info. Requests that come at once are computed
+    together. A token in the environment variable SKREWARD_TOKEN is asked for.
+
+    Example: skreward serve model.skops --port 5000
+    """
+    from skreward.cli import commands, reach
+
+    fitted = commands.load_model(
+        model_file, model, template, trust, remote_code, cache_dir
+    )
+    reach.serve(fitted, host, port, max_body, max_rows)
+
+
+@cli.command()
 @click.option(
     "-o",
     "--output",

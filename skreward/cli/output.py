@@ -96,7 +96,10 @@ class Writer:
 
     def write(self, columns: Sequence[Iterable[float]]):
         """Write everything, the columns ``added`` at the end, or nothing."""
-        values = [[float(value) for value in column] for column in columns]
+        values = [
+            [value if isinstance(value, int) else float(value) for value in column]
+            for column in columns
+        ]
         with named_errors(self.path), replacing(self.path) as draft:
             Path(draft).write_bytes(self._content(values))
 
