@@ -249,8 +249,7 @@ def _take(options, *names):
 @_with(EXPECTED)
 @DELIMITER
 @JSON
-def export(model_file, target, output, data, dtype, model, template, trust, remote_code,
-           cache_dir, delimiter, as_json):  # fmt: skip
+def export(model_file, target, output, data, dtype, delimiter, as_json, **options):
     """Write MODEL in another library's form.
 
     It is loaded again and compared with MODEL before it appears, and refused where
@@ -263,9 +262,7 @@ def export(model_file, target, output, data, dtype, model, template, trust, remo
     started = time.monotonic()
     if target == "onnx":
         _check_output(output, False, ".onnx")
-    fitted = commands.load_model(
-        model_file, model, template, trust, remote_code, cache_dir
-    )
+    fitted = commands.load_model(model_file, **_expected(options))
     report = reach.export(fitted, target, output, dtype, data, delimiter)
     _finish(report | {"model": str(model_file)}, started, as_json)
 
@@ -288,8 +285,8 @@ def export(model_file, target, output, data, dtype, model, template, trust, remo
 @DELIMITER
 @FORCE
 @JSON
-def best(model_file, data, output, n, pairs, model, template, trust, remote_code,
-         cache_dir, suffix, delimiter, force, as_json):  # fmt: skip
+def best(model_file, data, output, n, pairs, suffix, delimiter, force, as_json,
+         **options):  # fmt: skip
     """Choose the best responses to every prompt of DATA.
 
     DATA has the columns prompt, response, or prompt and a list of responses. The
@@ -303,9 +300,7 @@ def best(model_file, data, output, n, pairs, model, template, trust, remote_code
     from skreward.cli import commands, reach
 
     started = time.monotonic()
-    fitted = commands.load_model(
-        model_file, model, template, trust, remote_code, cache_dir
-    )
+    fitted = commands.load_model(model_file, **_expected(options))
     report = reach.best(
         fitted, data, output, n=n, pairs=pairs, suffix=suffix, delimiter=delimiter
     )
@@ -320,8 +315,7 @@ def best(model_file, data, output, n, pairs, model, template, trust, remote_code
 @DELIMITER
 @FORCE
 @JSON
-def rewardbench(model_file, file, output, model, template, trust, remote_code,
-                cache_dir, delimiter, force, as_json):  # fmt: skip
+def rewardbench(model_file, file, output, delimiter, force, as_json, **options):
     """Score MODEL on FILE, which holds rows of RewardBench 1 or 2.
 
     Prints accuracy by subset and section, beside what the longer response reaches.
@@ -333,9 +327,7 @@ def rewardbench(model_file, file, output, model, template, trust, remote_code,
     from skreward.cli import commands, reach
 
     started = time.monotonic()
-    fitted = commands.load_model(
-        model_file, model, template, trust, remote_code, cache_dir
-    )
+    fitted = commands.load_model(model_file, **_expected(options))
     report = reach.rewardbench(fitted, file, output, delimiter=delimiter)
     _finish(report | {"model": str(model_file)}, started, as_json)
 
@@ -359,8 +351,7 @@ def rewardbench(model_file, file, output, model, template, trust, remote_code,
     help="Texts that are computed together.",
 )
 @_with(EXPECTED)
-def serve(model_file, host, port, max_body, max_rows, model, template, trust,
-          remote_code, cache_dir):  # fmt: skip
+def serve(model_file, host, port, max_body, max_rows, **options):
     """Serve the rewards of MODEL over HTTP, as OpenRLHF asks for them.
 
     POST /get_reward takes query, prompts and labels; POST /score takes prompts and
@@ -371,9 +362,7 @@ def serve(model_file, host, port, max_body, max_rows, model, template, trust,
     """
     from skreward.cli import commands, reach
 
-    fitted = commands.load_model(
-        model_file, model, template, trust, remote_code, cache_dir
-    )
+    fitted = commands.load_model(model_file, **_expected(options))
     reach.serve(fitted, host, port, max_body, max_rows)
 
 

@@ -99,6 +99,7 @@ def record(
             "digest": encoder.model_digest_,
             "dtype": encoder.dtype_,
             "template": encoder.template,
+            "truncation_side": encoder.truncation_side,
         }
     return about
 

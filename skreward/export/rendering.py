@@ -52,7 +52,7 @@ def render(model: Any, X: Any) -> list[str]:
 
 def load_encoder(encoder: LLMEmbeddingTransformer, dtype: str | None = None) -> Any:
     """Give the language model of a fitted transformer, in a dtype or its own."""
-    from skreward.text.encoders import get_encoder
+    from skreward.text.loading import get_encoder
 
     wanted = "auto" if is_loaded(encoder.model) else dtype or encoder.dtype_
     return get_encoder(*encoder._find(wanted))
@@ -60,11 +60,23 @@ def load_encoder(encoder: LLMEmbeddingTransformer, dtype: str | None = None) -> 
 
 def rendered(encoder, loaded, texts: TextItems) -> list[str]:
     """Render texts for the tokenizer of a loaded encoder."""
-    begin = getattr(getattr(loaded, "tokenizer", None), "bos_token", None) or ""
+    begin = getattr(getattr(loaded.tokenizer, "inner", None), "bos_token", None) or ""
     return [
         text.removeprefix(begin)
         for text in render_items(texts, encoder.template, loaded.render_chat)
     ]
+
+
+def whole(encoder, loaded, texts: TextItems) -> TextItems:
+    """Give the texts that are read whole: others are cut elsewhere at the other end."""
+    strings = render_items(texts, encoder.template, loaded.render_chat)
+    kept = [k for k, text in enumerate(strings) if not loaded.is_cut(text)]
+    if not kept:
+        raise ValueError(
+            f"X: every text is longer than the {loaded.max_length} tokens that the "
+            "encoder reads; give shorter ones to compare on."
+        )
+    return texts[np.array(kept)]
 
 
 def in_float32(encoder: LLMEmbeddingTransformer) -> LLMEmbeddingTransformer:

@@ -27,10 +27,17 @@ from skreward.export.rendering import (
     load_encoder,
     rendered,
     warn_of_float32,
+    whole,
 )
-from skreward.text.encoders import SentenceEncoder, quiet_loading
+from skreward.text.encoders import SentenceEncoder
+from skreward.text.loading import quiet_loading
 
 TOLERANCE = 1e-5
+SIDES = {
+    "left": "its beginning",
+    "middle": "out of its middle",
+    "right": "its end too",
+}
 ABOUT = "skreward.json"
 FUNCTIONS = {
     "relu": torch.nn.ReLU,
@@ -53,7 +60,8 @@ reward = SentenceTransformer(FOLDER).encode([{example!r}])[:, 0]
 Larger is better. Only differences between rewards mean something.
 
 **How a text must be written.** {how} A text that is written otherwise gets another
-reward. The encoder reads {length} tokens of it.
+reward. Of a longer one than {length} tokens the end is cut off here; the model that
+this was written from cuts {side}.
 
 The encoder is `{model}` in float32{cost}. On {n} texts the rewards are those of the
 fitted model within {difference:.2g}, at rewards up to {largest:.2g}; `skreward.json`
@@ -127,6 +135,7 @@ def to_sentence_transformer(
     texts = texts_of(X)
     check_layers(model, folded, rows_of(model))
     loaded = load_encoder(encoder, "float32")
+    texts = whole(encoder, loaded, texts)
     strings = rendered(encoder, loaded, texts)
     wanted = after_encoder(model).predict(in_float32(encoder).transform(texts))
     cost = cost_of_float32(encoder, folded, texts)
@@ -182,7 +191,7 @@ def _encoder_modules(loaded) -> list:
             f"layer={loaded.plan.layer} of the encoder cannot be written: a "
             "SentenceTransformer reads the last layer alone."
         )
-    tokenizer = copy.deepcopy(loaded.tokenizer)
+    tokenizer = copy.deepcopy(loaded.tokenizer.inner)
     # Texts come rendered: a template would be applied to them once more.
     tokenizer.chat_template = None
     with tempfile.TemporaryDirectory() as folder, quiet_loading():
@@ -208,6 +217,7 @@ def _readme(model, again, example, about):
         example=example,
         how=how_to_render(encoder["template"]),
         length=again.max_seq_length,
+        side=SIDES[encoder["truncation_side"]],
         model=encoder["model"] or "a model given in memory",
         cost=cost,
         n=compared["n_compared"],

@@ -28,8 +28,10 @@ from skreward.export.rendering import (
     load_encoder,
     rendered,
     warn_of_float32,
+    whole,
 )
-from skreward.text.encoders import StateEncoder, quiet_loading
+from skreward.text.encoders import StateEncoder
+from skreward.text.loading import quiet_loading
 from skreward.text.transformer import LLMEmbeddingTransformer
 
 TOLERANCE = 1e-4
@@ -105,6 +107,7 @@ def to_sequence_classifier(
     loaded = load_encoder(encoder, "float32")
     _check_encoder(loaded)
     texts = texts_of(X)
+    texts = whole(encoder, loaded, texts)
     strings = rendered(encoder, loaded, texts)
     tokenizer = _tokenizer(loaded, strings)
     check_layers(model, folded, rows_of(model))
@@ -173,7 +176,7 @@ def _check_encoder(loaded) -> None:
 def _tokenizer(loaded, strings):
     """Give the tokenizer with a token that pads, and that ends no text."""
     tokenizer = AutoTokenizer.from_pretrained(
-        loaded.tokenizer.name_or_path, local_files_only=True
+        loaded.tokenizer.inner.name_or_path, local_files_only=True
     )
     ids = [tokenizer(text)["input_ids"] for text in strings]
     if not all(ids):
@@ -270,7 +273,7 @@ def _warn(encoder, loaded, texts, strings, about) -> None:
             UserWarning,
             stacklevel=3,
         )
-    tokenizer = loaded.tokenizer
+    tokenizer = loaded.tokenizer.inner
     bare = tokenizer(strings[0], add_special_tokens=False)["input_ids"]
     if tokenizer(strings[0])["input_ids"] != bare:
         warnings.warn(

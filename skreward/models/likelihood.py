@@ -7,8 +7,8 @@ from sklearn.utils.validation import check_is_fitted
 from skreward.data.comparisons import Comparisons
 from skreward.data.gate import check_comparisons, is_pairs
 from skreward.data.pairs import PairsOrItems
-from skreward.objectives import OBJECTIVES, TIES
 from skreward.models.base import BaseRewardModel, mean_reward, sample_of
+from skreward.objectives import OBJECTIVES, TIES
 from skreward.utils.arrays import out_of_range
 from skreward.utils.typing import TiesLaw
 

@@ -80,6 +80,10 @@ class Encoder:
         """Embed one batch."""
         raise NotImplementedError
 
+    def is_cut(self, text: str) -> bool:
+        """Whether a text is longer than what is read of it."""
+        raise NotImplementedError
+
     def render_chat(self, messages) -> str | None:
         """Write messages in the model's chat format; None where it has none."""
         inner: Any = None if self.tokenizer is None else self.tokenizer.inner
@@ -141,6 +145,10 @@ class SentenceEncoder(Encoder):
                 model.max_seq_length = own_length
             model.train(was_training)
         return Embedded(np.asarray(rows, dtype=np.float32), self._cuts(was_cut))
+
+    def is_cut(self, text: str) -> bool:
+        """Whether a text is longer than what is read of it."""
+        return self._shortened(text)[1]
 
     def _room(self):
         room = super()._room()
@@ -209,6 +217,10 @@ class StateEncoder(Encoder):
         if self.plan.normalize:
             rows = torch.nn.functional.normalize(rows, dim=1)
         return Embedded(rows.cpu().numpy(), self._cuts(was_cut))
+
+    def is_cut(self, text: str) -> bool:
+        """Whether a text is longer than what is read of it."""
+        return self._token_ids(text)[1]
 
     def _states(self, tokens, mask):
         is_last = self.plan.layer == -1

@@ -88,7 +88,7 @@ def get_encoder(source: ModelSource, plan: Plan) -> Encoder:
     key = (source.digest, kind, plan.dtype, plan.device, plan.trust_remote_code)
     with LOCK:
         if key not in _loaded:
-            with _quiet_loading():
+            with quiet_loading():
                 load = _load_sentence if kind == "sentence" else _load_states
                 _loaded[key] = load(source, plan)
             while len(_loaded) > KEPT_MODELS:
@@ -249,7 +249,7 @@ def _refuse_pickles(folder: Path):
 
 
 @contextmanager
-def _quiet_loading():
+def quiet_loading():
     """Keep progress bars and the report of unused heads from the terminal."""
     from transformers import modeling_gguf_pytorch_utils as gguf
     from transformers.utils import logging
