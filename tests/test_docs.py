@@ -1,12 +1,16 @@
 """Every public name has a numpydoc docstring that holds water."""
 
 import inspect
+import io
 import pkgutil
+import re
 
+import docutils.core
 import pytest
 from numpydoc.validate import validate
 
 import skreward
+from tests.support import ROOT
 
 # Sections in order, a summary in one line that ends, parameters all there and typed.
 CHECKED = ["GL06", "GL07", "GL09", "SS01", "SS02", "SS03", "SS04"]
@@ -48,3 +52,14 @@ def test_every_module_says_what_it_is_for():
         spec = module.module_finder.find_spec(module.name)
         source = spec.loader.get_source(module.name)
         assert source.lstrip("r").startswith('"""'), module.name
+
+
+@pytest.mark.parametrize("page", sorted(ROOT.glob("docs/*.rst")), ids=lambda p: p.name)
+def test_pages_are_well_formed(page):
+    """Tables and lists alone: roles and directives are Sphinx's to know."""
+    told = io.StringIO()
+    docutils.core.publish_doctree(
+        page.read_text(), settings_overrides={"warning_stream": told}
+    )
+    wrong = re.findall("Malformed|Unexpected indentation|ends without", told.getvalue())
+    assert not wrong, told.getvalue()
