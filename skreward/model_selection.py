@@ -18,6 +18,7 @@ from skreward.text.tables import (
     require_pair_columns,
     text_prompt_ids,
 )
+from skreward.utils.checks import check_prompts
 from skreward.utils.compat import GroupsConsumerMixin
 from skreward.utils.typing import ArrayLike, RandomState
 
@@ -202,13 +203,14 @@ def train_test_split_pairs(
     ]
 
 
-def disjoint_folds(X, y, cv):
+def disjoint_folds(X, y, cv, prompt_ids=None):
     """Positions of training and test samples that share nothing, as a list.
 
     A splitter or a list of splits is taken as it is. A number is that many folds of
     prompts; where X knows none, of the connected components of shared items; where
     one component holds most of the pairs, of items, leaving out the pairs between
-    folds; and where samples are items, of these. Dealt in order: nothing is random.
+    folds; and where samples are items, of their
+    ``prompt_ids`` or else of these. Dealt in order: nothing is random.
     """
     if not isinstance(cv, int | np.integer):
         return list(check_cv(cv).split(X, y))
@@ -216,7 +218,13 @@ def disjoint_folds(X, y, cv):
         n_items = n_samples(X)
         if n_items < cv:
             raise ValueError(f"cv={cv} folds of n_samples={n_items} items.")
-        fold = np.arange(n_items) % cv
+        if prompt_ids is None:
+            fold = np.arange(n_items) % cv
+        else:
+            prompts, codes = check_prompts(prompt_ids, n_items)
+            if len(prompts) < cv:
+                raise ValueError(f"cv={cv} is more than the {len(prompts)} prompts.")
+            fold = deal(codes, cv)
         return list(_parts(fold[:, np.newaxis], cv))
     # A container needs no look at its items.
     pairs = X if isinstance(X, EmbeddingPairs) else take_apart(X)

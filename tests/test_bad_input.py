@@ -232,6 +232,9 @@ TABLE = {
     ),
     # standard errors
     "covariance": (bt(covariance="robust"), ValueError, "covariance.*robust"),
+    "covariance with a law of ties": (
+        bt(covariance="laplace", ties="davidson"), ValueError, 'ties="half".*davidson',
+    ),
     "clusters of one prompt": (
         lambda: BT(covariance="cluster").fit(EmbeddingPairs(E, INDEX, [0] * 6), Y),
         ValueError, "at least two prompts.*laplace",

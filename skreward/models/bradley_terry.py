@@ -82,7 +82,7 @@ class BradleyTerryRegressor(LinearReward):
         have more to them than their embeddings, prompts their own taste, and labels
         may be repeated [3]_. "laplace" believes the likelihood and takes pairs for
         independent, which is often too sure. Takes a pass over the pairs that grows
-        with the square of the features.
+        with the square of the features. Only with ``ties="half"``.
 
     device : str, default="auto"
         "cpu", "cuda" or "cuda:N". "auto" is the CPU, which a GPU outruns on large
@@ -288,6 +288,7 @@ class BradleyTerryRegressor(LinearReward):
         sample_weight: ArrayLike | None = None,
         *,
         alphas: ArrayLike,
+        prompt_ids: ArrayLike | None = None,
     ) -> "list[BradleyTerryRegressor]":
         """Fit the linear reward for many penalties, for little more than one.
 
@@ -304,6 +305,8 @@ class BradleyTerryRegressor(LinearReward):
             As in `fit`.
         alphas : array-like of shape (n_alphas,)
             Penalties, in any order.
+        prompt_ids : array-like of shape (n_items,), default=None
+            As in `fit`.
 
         Returns
         -------
@@ -346,7 +349,9 @@ class BradleyTerryRegressor(LinearReward):
             raise ValueError(f"alphas must hold penalties >= 0, got {alphas.tolist()}.")
         models = [clone(self).set_params(alpha=float(alpha)) for alpha in alphas]
         rng = check_random_state(self.random_state)
-        comparisons = models[0]._check_data(X, y, sample_weight, rng, reset=True)
+        comparisons = models[0]._check_data(
+            X, y, sample_weight, rng, prompt_ids=prompt_ids, reset=True
+        )
         problem = self._problem(comparisons)
         solution = None
         for k in np.argsort(-alphas, kind="stable"):
@@ -358,6 +363,7 @@ class BradleyTerryRegressor(LinearReward):
         return models
 
     def _problem(self, comparisons):
+        self._check_groups(comparisons)
         items = self._item_matrix(comparisons.items)
         return LinearProblem(items, comparisons, self._objective(comparisons))
 

@@ -15,7 +15,7 @@ from skreward.models.linear import LinearReward
 from skreward.models.meta import best_factor, check_target, margins_of
 from skreward.objectives import OBJECTIVES
 from skreward.utils.arrays import rows_as
-from skreward.utils.checks import check_device
+from skreward.utils.checks import check_device, check_prompts
 from skreward.utils.compat import HasMethods, Interval, StrOptions, fit_context
 from skreward.utils.typing import Array, ArrayLike, Link, RandomState
 
@@ -61,11 +61,12 @@ class BradleyTerryRegressorCV(LinearReward):
         items, folds of items.
 
     scoring : callable, default=None
-        ``scoring(model, X, y)``, higher is better, with ``sample_weight`` where `fit`
-        got one; such as ``skreward.metrics.order_consistency_scorer``. None is the mean
-        log-likelihood of the labels once all margins are multiplied by the one factor
-        that suits them best: it tells penalties apart with fewer pairs than the order
-        does, and like the order does not mind how small a penalty makes the margins.
+        ``scoring(model, X, y)``, higher is better, with ``sample_weight`` and
+        ``prompt_ids`` where `fit` got them; such as
+        ``skreward.metrics.order_consistency_scorer``. None is the mean log-likelihood
+        of the labels once all margins are multiplied by the one factor that suits them
+        best: it tells penalties apart with fewer pairs than the order does, and like
+        the order does not mind how small a penalty makes the margins.
         `CalibratedReward` gives them their right size.
 
     max_iter : int, default=200
@@ -177,6 +178,8 @@ class BradleyTerryRegressorCV(LinearReward):
         X: Any,
         y: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
+        *,
+        prompt_ids: ArrayLike | None = None,
     ) -> Self:
         """Choose the penalty on folds, and fit everything with it.
 
@@ -191,6 +194,10 @@ class BradleyTerryRegressorCV(LinearReward):
 
         sample_weight : array-like of shape (n_pairs,) or (n_items,), default=None
             Weights, in fits and in scores; integers count as repetitions.
+
+        prompt_ids : array-like of shape (n_items,), default=None
+            For rated items, the prompt that each answers: they are compared within
+            prompts, and folds are of prompts. Pairs carry theirs.
 
         Returns
         -------
@@ -212,9 +219,14 @@ class BradleyTerryRegressorCV(LinearReward):
         X, y, sample_weight = indexable(X, y, sample_weight)
         # One seed, so that every fold and the whole sample pairs alike.
         seed = int(check_random_state(self.random_state).randint(MAX_SEED))
-        comparisons = self._check_data(X, y, sample_weight, seed, reset=True)
+        comparisons = self._check_data(
+            X, y, sample_weight, seed, prompt_ids=prompt_ids, reset=True
+        )
+        self._check_groups(comparisons)
         alphas = self._penalties(comparisons)
-        folds = disjoint_folds(X, y, self.cv)
+        folds = disjoint_folds(X, y, self.cv, prompt_ids)
+        metadata = {"sample_weight": sample_weight, "prompt_ids": prompt_ids}
+        metadata = {k: np.asarray(v) for k, v in metadata.items() if v is not None}
         template = BradleyTerryRegressor(
             self.link,
             max_iter=self.max_iter,
@@ -225,48 +237,47 @@ class BradleyTerryRegressorCV(LinearReward):
         )
         with config_context(assume_finite=True):
             parts = [
-                self._look_at_fold(template, X, y, sample_weight, alphas, *fold)
+                self._look_at_fold(template, X, y, metadata, alphas, *fold)
                 for fold in folds
             ]
         scores = np.array(parts if self.scoring is not None else _likelihoods(parts))
         alpha = _best(alphas, scores)
         template.set_params(alpha=alpha, tol=self.tol, covariance=self.covariance)
-        template.fit(X, y, sample_weight)
+        template.fit(X, y, **metadata)
         self._forget()
         for name, value in _fitted(template).items():
             setattr(self, name, value)
         self.alpha_, self.alphas_, self.scores_ = alpha, alphas, scores
         return self
 
-    def _look_at_fold(self, template, X, y, sample_weight, alphas, train, test):
+    def _look_at_fold(self, template, X, y, metadata, alphas, train, test):
         """Fit all penalties on one part; gives scores, or margins, of the other."""
-        some = [
-            None if values is None else take(values, train)
-            for values in (y, sample_weight)
-        ]
-        models = template.fit_path(take(X, train), *some, alphas=alphas)
-        X, y, sample_weight = (
-            None if values is None else take(values, test)
-            for values in (X, y, sample_weight)
-        )
-        if self.scoring is None:
-            return self._margins(models, X, y, sample_weight)
-        weighted = {} if sample_weight is None else {"sample_weight": sample_weight}
-        return [self.scoring(model, X, y, **weighted) for model in models]
 
-    def _margins(self, models, X, y, sample_weight):
+        def part(positions):
+            some = {name: values[positions] for name, values in metadata.items()}
+            return take(X, positions), None if y is None else take(y, positions), some
+
+        X_train, y_train, some = part(train)
+        models = template.fit_path(X_train, y_train, alphas=alphas, **some)
+        X_test, y_test, some = part(test)
+        if self.scoring is None:
+            return self._margins(models, X_test, y_test, **some)
+        return [self.scoring(model, X_test, y_test, **some) for model in models]
+
+    def _margins(self, models, X, y, sample_weight=None, prompt_ids=None):
         """Margins, labels and weights by every model; rated items in all pairs."""
         split = take_apart(X)
         items = check_items(self, split.items, reset=False)
         index, n = split.index, n_samples(X)
         target = check_target(self, X, y, n)
         weight = check_weight(sample_weight, n, "sample")
+        prompts = None if prompt_ids is None else check_prompts(prompt_ids, n)[1]
         seen = []
         for model in models:
             reward = model._reward(items).astype(np.float64)
             if index is not None:
                 reward = reward[index[:, 0]] - reward[index[:, 1]]
-            seen.append(margins_of(reward, target, weight, index is not None))
+            seen.append(margins_of(reward, target, weight, index is not None, prompts))
         return seen
 
     def _penalties(self, comparisons) -> Array:

@@ -23,6 +23,7 @@ from skreward.models.meta import (
     margins_of,
     take_parameters,
 )
+from skreward.utils.checks import check_prompts
 from skreward.utils.compat import HasMethods, Interval, StrOptions, fit_context
 from skreward.utils.typing import Array, ArrayLike
 
@@ -141,6 +142,8 @@ class CalibratedReward(BaseRewardModel):
         X: Any,
         y: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
+        *,
+        prompt_ids: ArrayLike | None = None,
         **fit_params: Any,
     ) -> Self:
         """Fit the reward on everything, and g on margins out of fold.
@@ -157,6 +160,10 @@ class CalibratedReward(BaseRewardModel):
         sample_weight : array-like of shape (n_pairs,) or (n_items,), default=None
             Weights, of the fit and of the calibration; a pair of rated items counts
             for the product of theirs. A Pipeline's last step gets them.
+
+        prompt_ids : array-like of shape (n_items,), default=None
+            For rated items, the prompt that each answers: margins and folds are within
+            prompts. Pairs carry theirs.
 
         **fit_params : dict
             For ``estimator.fit``; what has one value a sample goes along with it.
@@ -179,18 +186,31 @@ class CalibratedReward(BaseRewardModel):
             no temperature is the best.
         """
         X, y, sample_weight = indexable(X, y, sample_weight)
-        folds = disjoint_folds(X, y, self.cv)
+        folds = disjoint_folds(X, y, self.cv, prompt_ids)
         n = n_samples(X)
         target = check_target(self, X, y, n)
         weight = check_weight(sample_weight, n, "pair" if is_pairs(X) else "item")
-        params = fit_parameters(self, self.estimator, sample_weight, fit_params)
+        params = fit_parameters(
+            self,
+            self.estimator,
+            fit_params,
+            sample_weight=sample_weight,
+            prompt_ids=prompt_ids,
+        )
+        prompts = None if prompt_ids is None else check_prompts(prompt_ids, n)[1]
         self.estimator_ = clone(self.estimator).fit(X, y, **params)
         predicted = Parallel(n_jobs=self.n_jobs, prefer="threads")(
             delayed(_predict_fold)(self.estimator, X, y, params, train, test)
             for train, test in folds
         )
         parts = [
-            margins_of(prediction, target[test], weight[test], is_pairs(X))
+            margins_of(
+                prediction,
+                target[test],
+                weight[test],
+                is_pairs(X),
+                None if prompts is None else prompts[test],
+            )
             for prediction, (_, test) in zip(predicted, folds, strict=True)
         ]
         margin, target, weight = map(np.concatenate, zip(*parts, strict=True))

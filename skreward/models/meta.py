@@ -17,22 +17,18 @@ SMALLEST_LOG_ODDS, LARGEST_LOG_ODDS = 1e-3, 30.0
 MAX_PAIRS = 100_000
 
 
-def fit_parameters(meta, estimator, sample_weight, params):
+def fit_parameters(meta, estimator, params, **own):
     """What the ``fit`` of the wrapped estimator gets besides X and y, by name.
 
-    With metadata routing what it asks for; else everything, a Pipeline's weights
-    being those of its last step.
+    With metadata routing what it asks for; else everything. ``own`` are those that the
+    wrapper itself knows; where given, they are for a Pipeline's last step.
     """
+    own = {name: value for name, value in own.items() if value is not None}
     if get_config()["enable_metadata_routing"]:
-        if sample_weight is not None:
-            params = {**params, "sample_weight": sample_weight}
-        return dict(process_routing(meta, "fit", **params).estimator.fit)
-    params = dict(params)
-    if sample_weight is not None:
-        is_pipeline = isinstance(estimator, Pipeline)
-        prefix = f"{estimator.steps[-1][0]}__" if is_pipeline else ""
-        params[prefix + "sample_weight"] = sample_weight
-    return params
+        return dict(process_routing(meta, "fit", **params, **own).estimator.fit)
+    is_pipeline = isinstance(estimator, Pipeline)
+    prefix = f"{estimator.steps[-1][0]}__" if is_pipeline else ""
+    return {**params, **{prefix + name: value for name, value in own.items()}}
 
 
 def take_parameters(params, positions, n_samples):
@@ -58,10 +54,10 @@ def check_target(meta, X, y, n):
     return ratings
 
 
-def margins_of(prediction, target, weight, is_paired):
-    """Margins, labels and weights of pairs, for rated items of all of them."""
+def margins_of(prediction, target, weight, is_paired, prompts=None):
+    """Margins, labels and weights of pairs; of rated items all, within ``prompts``."""
     if not is_paired:
-        index = rated_pairs(target, MAX_PAIRS, random_state=0)
+        index = rated_pairs(target, MAX_PAIRS, random_state=0, groups=prompts)
         better, worse = index.T
         prediction = prediction[better] - prediction[worse]
         target, weight = np.ones(len(index)), weight[better] * weight[worse]

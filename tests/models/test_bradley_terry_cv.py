@@ -234,3 +234,30 @@ def test_the_chosen_penalty_is_better_on_judged_responses():
     assert chosen > default + 0.015
     assert best - 0.01 < chosen <= best + 1e-9
     assert alpha > 1e-3
+
+
+def test_ratings_stay_within_their_prompt(data):
+    """Ratings that differ by prompt, and folds that share none."""
+    items, prompts = data.pairs.embeddings, data.pairs.prompt_ids
+    rng = np.random.default_rng(0)
+    taste = rng.normal(scale=10, size=prompts.max() + 1)[prompts]
+    ratings = data.rewards.ravel() + rng.normal(size=len(items)) + taste
+    seen = []
+
+    def scoring(model, X, y, prompt_ids):
+        seen.append(set(prompt_ids.tolist()))
+        return model.score(X, y, prompt_ids=prompt_ids)
+
+    BradleyTerryRegressorCV(alphas=[1.0], scoring=scoring).fit(
+        items, ratings, prompt_ids=prompts
+    )
+    assert len(seen) == 5
+    assert sum(map(len, seen)) == len(set(prompts.tolist()))
+    model = BradleyTerryRegressorCV(random_state=0).fit(
+        items, ratings, prompt_ids=prompts
+    )
+    peer = BradleyTerryRegressor(alpha=model.alpha_, random_state=0)
+    peer.fit(items, ratings, prompt_ids=prompts)
+    assert_allclose(model.coef_, peer.coef_, rtol=1e-6)
+    truth = data.rewards.ravel()
+    assert model.score(items, truth, prompt_ids=prompts) > 0.75

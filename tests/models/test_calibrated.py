@@ -365,3 +365,23 @@ def test_the_classifier_is_calibrated_on_judged_responses():
     raw, calibrated = calibrate(PairwiseClassifierReward(), "temperature", task)
     assert calibrated.ece < 0.03 < raw.ece
     assert calibrated.log_loss < raw.log_loss - 0.01
+
+
+def test_ratings_are_calibrated_within_their_prompt(data):
+    items, prompts = data.pairs.embeddings, data.pairs.prompt_ids
+    rng = np.random.default_rng(0)
+    taste = rng.normal(scale=10, size=prompts.max() + 1)[prompts]
+    ratings = data.rewards.ravel() + 0.5 * rng.normal(size=len(items)) + taste
+    pipeline = make_pipeline(
+        ItemwiseTransformer(StandardScaler()), BradleyTerryRegressor()
+    )
+    models = [
+        CalibratedReward(reward).fit(items, ratings, prompt_ids=prompts)
+        for reward in (BradleyTerryRegressor(), pipeline)
+    ]
+    first, second = data.pairs.index.T
+    y = (ratings[first] > ratings[second]).astype(int)
+    for model in models:
+        proba = model.predict_preference_proba(data.pairs)
+        assert expected_calibration_error(y, proba) < 0.04
+        assert model.score(items, ratings, prompt_ids=prompts) > 0.75
