@@ -23,6 +23,7 @@ from skreward.cli.files import DataError, read_table
 from skreward.cli.output import make_writer, named_errors
 from skreward.cli.preferences import Preferences, read_preferences, read_rows
 from skreward.cli.printing import count, say, show_results, written
+from skreward.cli.ranks import ranks_within
 from skreward.metrics import best_of_n_curve
 from skreward.model_selection import PromptDisjointKFold
 from skreward.text.items import TextPairs, check_template
@@ -273,7 +274,10 @@ def score(fitted, data, output, *, suffix, delimiter, drop_bad_rows) -> dict[str
     form = find_form(table)
     texts = read_rows(table, form, drop_bad_rows=drop_bad_rows)
     is_pairs = isinstance(texts.read, TextPairs)
-    names = [f"reward_{name}" for name in form] + ["margin"] if is_pairs else ["reward"]
+    if is_pairs:
+        names = [*(f"reward_{name}" for name in form), "margin"]
+    else:
+        names = ["reward", "rank"]
     to_csv = None if output.suffix.lower() != ".csv" else delimiter
     writer = make_writer(texts.table, output, [name + suffix for name in names], to_csv)
     embed, model = fitted[0], fitted[1:]
@@ -281,7 +285,7 @@ def score(fitted, data, output, *, suffix, delimiter, drop_bad_rows) -> dict[str
     rewards = np.asarray(model.predict(embed.transform(items)), dtype=float)
     if not np.isfinite(rewards).all():
         raise DataError(data, None, "the model gives rewards that are not finite")
-    columns = [rewards]
+    columns = [rewards, ranks_within(rewards, items.prompt_ids)]
     if isinstance(texts.read, TextPairs):
         first, second = rewards[texts.read.pairs.T]
         columns = [first, second, first - second]

@@ -62,6 +62,14 @@ DELIMITER = click.option(
 )
 READING = [
     click.option(
+        "--layout",
+        metavar="NAME",
+        default="auto",
+        show_default=True,
+        help="Of a published data set, such as helpsteer3, shp or arena-140k; auto "
+        "tells it by the columns.",
+    ),
+    click.option(
         "--label",
         metavar="COLUMN",
         help="Column that says which response is preferred: 1 / 0 and numbers between, "

@@ -15,6 +15,7 @@ from skreward.cli.columns import (
     text_cells,
 )
 from skreward.cli.files import DataError, Table
+from skreward.cli.layouts import in_pairs
 from skreward.cli.printing import count, listed, warn
 from skreward.data.pairs import EmbeddingPairs
 from skreward.text.embed import warn_of_equal_pairs
@@ -81,9 +82,19 @@ class Preferences:
 
 
 def read_preferences(
-    table: Table, *, label=None, label_values=None, drop_bad_rows=False, seed=0
+    table: Table,
+    *,
+    layout="auto",
+    label=None,
+    label_values=None,
+    drop_bad_rows=False,
+    seed=0,
 ) -> Preferences:
     """Read pairs and preferences out of a table, or make them of ratings."""
+    read = in_pairs(table, layout, label)
+    if label_values is not None and read[0] is not table:
+        raise table.error(None, "--label-values goes with a label column of your own")
+    table, label = read
     form = find_form(table)
     name = find_label(table, form, label)
     if label_values is not None and (name is None or form == ("response",)):

@@ -1,7 +1,6 @@
 """What the commands do that take a fitted model to where it is used."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from skreward.cli.files import DataError, Table, read_table
 from skreward.cli.output import make_writer
 from skreward.cli.preferences import read_rows
 from skreward.cli.printing import count, say, warn
+from skreward.cli.ranks import ranked
 from skreward.datasets.preferences import LayoutError
 from skreward.text.items import TextItems, TextPairs
 
@@ -61,7 +61,7 @@ def best(fitted, data, output, *, n, pairs, suffix, delimiter) -> dict[str, Any]
     rewards = np.asarray(fitted.predict(items), dtype=float)
     if not np.isfinite(rewards).all():
         raise DataError(data, None, "the model gives rewards that are not finite")
-    groups = _ranked(rewards, prompt_ids)
+    groups = ranked(rewards, prompt_ids)
     if pairs:
         return _write_pairs(table, groups, rewards, data, output, suffix, delimiter)
     chosen = [k for group in groups for k in group[:n]]
@@ -158,23 +158,6 @@ def _list_of(cell, name, table: Table):
     if name == "num_correct" and isinstance(cell, str) and cell.isdigit():
         return int(cell)
     return cell
-
-
-def _ranked(rewards, prompt_ids) -> list[np.ndarray]:
-    """Give the rows of every prompt, the best first, prompts as they appear."""
-    _, first, group = np.unique(prompt_ids, return_index=True, return_inverse=True)
-    order = np.argsort(-rewards, kind="stable")
-    order = order[np.argsort(first[group[order]], kind="stable")]
-    ends = np.flatnonzero(np.diff(group[order])) + 1
-    return np.split(order, ends)
-
-
-def ranks_within(rewards, prompt_ids) -> Sequence[int]:
-    """Give every row its rank within its prompt, 1 the best, the first of ties."""
-    ranks = np.empty(len(rewards), dtype=int)
-    for group in _ranked(rewards, prompt_ids):
-        ranks[group] = np.arange(1, len(group) + 1)
-    return ranks.tolist()
 
 
 def _write_pairs(table, groups, rewards, data, output, suffix, delimiter):

@@ -35,6 +35,10 @@ class LayoutError(ValueError):
         return type(self), (self.row, self.problem)
 
 
+class UnpairedError(ValueError):
+    """Data that compare nothing."""
+
+
 def read_preferences(
     data: Any, layout: str = "auto", ties: str = "half", label: str | None = None
 ) -> Bunch:
@@ -139,7 +143,7 @@ def find_layout(rows: list[Row], label: str | None = None) -> str:
     """Tell a layout by the columns of the first row."""
     names = set(rows[0])
     if {"prompt", "completion", "label"} <= names:
-        raise ValueError(
+        raise UnpairedError(
             "the data are KTO's: a completion and whether it is good, with nothing to "
             "compare it with. A reward is learned from pairs, or from ratings of "
             "several responses to a prompt."
@@ -362,10 +366,12 @@ def _messages(prompts, responses):
 
 def _decoded(row, k, name) -> list[str]:
     """Read a JSON list of strings; an answer of null is an empty one."""
-    try:
-        values = json.loads(row[name])
-    except (TypeError, ValueError):
-        values = None
+    values = row[name]
+    if isinstance(values, str):
+        try:
+            values = json.loads(values)
+        except (ValueError, RecursionError):
+            values = None
     if not isinstance(values, list) or not values:
         raise LayoutError(k, f"{name} must be a JSON list of strings.")
     return ["" if value is None else str(value) for value in values]

@@ -142,8 +142,8 @@ def test_parquet_to_parquet_keeps_the_schema(command, tmp_path, model):
     code, _, err = command.run("score", model, path, "-o", out)
     assert code == 0, err
     scored = pq.read_table(out)
-    assert scored.schema.names == [*schema.names, "reward"]
-    assert scored.drop_columns("reward").equals(pq.read_table(path))
+    assert scored.schema.names == [*schema.names, "reward", "rank"]
+    assert scored.drop_columns(["reward", "rank"]).equals(pq.read_table(path))
     assert scored.schema.metadata[b"made by"] == b"a test"
     for suffix, name in ((".jsonl", "when"), (".csv", "raw")):
         said = command.refused("score", model, path, "-o", tmp_path / f"o{suffix}")

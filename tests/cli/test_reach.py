@@ -17,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 
 import skreward
 from skreward.cli.main import main
-from skreward.cli.reach import ranks_within
+from skreward.cli.ranks import ranks_within
 from tests.support import ROOT, needs
 from tests.tiny_models import WORDS, save_tiny
 
