@@ -4,8 +4,8 @@
 
 Every seed draws its own prompts to hold out (a fifth), its own same-prompt pairs and
 its own annotator (logistic, beta = 3), who labels the unseen pairs too. "raw" reads a
-margin as log-odds. What a network has learned by heart after many epochs differs between
-its folds and the whole: there a temperature helps, and leaves more.
+margin as log-odds. What a network has learned by heart after many epochs differs
+between its folds and the whole: there a temperature helps, and leaves more.
 """
 
 import argparse
