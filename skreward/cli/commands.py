@@ -1,6 +1,7 @@
 """What the commands do, once their arguments are read."""
 
 import warnings
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,16 @@ from skreward.cli.comparison import (
     candidates,
     compare,
     inner_folds,
+    parts,
     score_pairs,
     standard_error,
     threads_for,
+)
+from skreward.cli.features import (
+    embedding_of,
+    embedding_width,
+    forget_machine,
+    make_features,
 )
 from skreward.cli.files import DataError, read_table
 from skreward.cli.output import make_writer, named_errors
@@ -51,16 +59,16 @@ def fit(data, embed, reward, *, folds, seed, output, reading) -> dict[str, Any]:
     """Read, compare, refit, save, report."""
     preferences = _read(data, seed=seed, **reading)
     splits = _split(preferences, folds, seed, data)
-    pairs = preferences.embedded(embed.fit_transform(preferences.items))
-    with threads_for(pairs.embeddings.size):
-        rewards, results = _compare(
-            reward, pairs, preferences, splits, seed, embed.device
-        )
+    features = make_features(embed)
+    rows = features.fit_transform(preferences.items)
+    pairs = preferences.over(rows, embedding_width(features))
+    with threads_for(rows.size):
+        rewards, results = _compare(reward, pairs, preferences, splits, seed, features)
         best = max(results[: len(rewards)], key=lambda r: r.order_consistency)
         model = rewards[best.name].fit(pairs, preferences.y)
-    _save(embed, model, preferences, output)
+    _save(features, model, preferences, output)
     with written(output):
-        return _report_fit(preferences, splits, results, best, embed, output)
+        return _report_fit(preferences, splits, results, best, features, output)
 
 
 def _read(data, *, delimiter=None, **reading) -> Preferences:
@@ -78,19 +86,23 @@ def _split(preferences, folds, seed, path):
     return list(cv.split(preferences.index, groups=preferences.pair_prompts))
 
 
-def _compare(reward, pairs, preferences, splits, seed, device):
-    """Give the rewards asked for, and what they and the baselines come to."""
+def _compare(reward, pairs, preferences, splits, seed, features):
+    """Give the rewards asked for, and what they, parts and baselines come to."""
     inner = inner_folds(splits, preferences.pair_prompts)
-    rewards = candidates(seed, inner, device)
+    width, device = embedding_width(features), embedding_of(features).device
+    rewards = candidates(seed, width, inner, device)
     if reward != "auto":
         rewards = {reward: rewards[reward]}
-    n_fits = len(splits) * len(rewards)
+    compared = dict(rewards)
+    if "linear" in rewards:
+        compared |= parts(seed, width, inner, device)
+    n_fits = len(splits) * len(compared)
     bar = tqdm(total=n_fits, desc="folds", delay=LONG_SECONDS, disable=None)
     with bar, warnings.catch_warnings():
         # What a fold comes to counts, converged or not; the last fit warns.
         warnings.simplefilter("ignore", ConvergenceWarning)
         results = compare(
-            rewards,
+            compared,
             pairs,
             preferences.y,
             preferences.longer,
@@ -101,20 +113,22 @@ def _compare(reward, pairs, preferences, splits, seed, device):
     return rewards, results
 
 
-def _save(embed, model, preferences, output):
+def _save(features, model, preferences, output):
     """Save texts to rewards as one pipeline, without what belongs to this machine."""
     model = getattr(model, "best_estimator_", model)
-    fitted = Pipeline([("embed", embed), ("reward", model)])
+    fitted = Pipeline([("features", features), ("reward", model)])
     devices = [
         name for name in fitted.get_params() if name.rpartition("__")[2] == "device"
     ]
-    fitted.set_params(embed__cache_dir=None, **dict.fromkeys(devices, "auto"))
+    fitted.set_params(**dict.fromkeys(devices, "auto"))
+    forget_machine(features)
     setattr(fitted, TRAINED, np.unique(preferences.pair_prompts))
     with named_errors(output):
         persistence.save(fitted, output)
 
 
-def _report_fit(preferences, splits, results, best, embed, output):
+def _report_fit(preferences, splits, results, best, features, output):
+    embed = embedding_of(features)
     n_pairs, n_prompts = len(preferences.index), preferences.n_prompts
     notes = _remarks_on_fit(preferences, splits, results, best)
     show_results(
@@ -180,11 +194,12 @@ def _remarks_on_baselines(results, model, n_pairs, error):
 def load_model(path, *, model, template, cache_dir, trust, **limits) -> Pipeline:
     """Load a pipeline that `fit` saved; refuse another embedding model or template."""
     fitted = persistence.load(path, trust, **limits)
-    if not isinstance(fitted, Pipeline) or not isinstance(
-        fitted[0], LLMEmbeddingTransformer
-    ):
+    embed = None
+    if isinstance(fitted, Pipeline):
+        with suppress(TypeError):
+            embed = embedding_of(fitted[0])
+    if embed is None:
         raise ValueError(f"{path}: holds no pipeline from texts to rewards")
-    embed = fitted[0]
     if template is not None and template != embed.template:
         raise ValueError(
             f"{path}: was fitted with template {embed.template!r}, not {template!r}"
@@ -199,9 +214,9 @@ def load_model(path, *, model, template, cache_dir, trust, **limits) -> Pipeline
 def evaluate(fitted, data, reading) -> dict[str, Any]:
     """Print and report order consistency, and best-of-N where there are ratings."""
     preferences = _read(data, **reading)
-    embed, model = fitted[0], fitted[1:]
-    rows = embed.transform(preferences.items)
-    pairs = preferences.embedded(rows)
+    features, model = fitted[0], fitted[1:]
+    rows = features.transform(preferences.items)
+    pairs = preferences.over(rows, embedding_width(features))
     results, notes, n_trained = _evaluate(fitted, model, pairs, preferences)
     n_pairs, n_prompts = len(pairs), preferences.n_prompts
     show_results(
@@ -280,9 +295,9 @@ def score(fitted, data, output, *, suffix, delimiter, drop_bad_rows) -> dict[str
         names = ["reward", "rank"]
     to_csv = None if output.suffix.lower() != ".csv" else delimiter
     writer = make_writer(texts.table, output, [name + suffix for name in names], to_csv)
-    embed, model = fitted[0], fitted[1:]
+    features, model = fitted[0], fitted[1:]
     items = texts.read.items if isinstance(texts.read, TextPairs) else texts.read
-    rewards = np.asarray(model.predict(embed.transform(items)), dtype=float)
+    rewards = np.asarray(model.predict(features.transform(items)), dtype=float)
     if not np.isfinite(rewards).all():
         raise DataError(data, None, "the model gives rewards that are not finite")
     columns = [rewards, ranks_within(rewards, items.prompt_ids)]

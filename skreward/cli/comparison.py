@@ -6,10 +6,10 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
 from threadpoolctl import threadpool_limits
 
+from skreward.cli.features import EMBEDDING, STATISTICS, scaled
 from skreward.metrics import (
     expected_calibration_error,
     neg_preference_log_loss_scorer,
@@ -21,7 +21,6 @@ from skreward.model_selection import PromptDisjointKFold
 from skreward.models.bradley_terry import BradleyTerryRegressor
 from skreward.models.bradley_terry_mlp import BradleyTerryMLPRegressor
 from skreward.models.classifier import PairwiseClassifierReward
-from skreward.models.itemwise import ItemwiseTransformer
 from skreward.utils.through import last_step
 
 INNER_FOLDS = 3
@@ -45,44 +44,62 @@ class Result(NamedTuple):
     calibration_error: float | None = None
 
 
-def candidates(seed, inner_folds=INNER_FOLDS, device="auto") -> dict[str, Any]:
+def candidates(
+    seed, n_embedding, inner_folds=INNER_FOLDS, device="auto"
+) -> dict[str, Any]:
     """Give the rewards that `fit` compares, strengths chosen in inner folds.
 
-    With fewer than two inner folds there is nothing to choose by: the strengths are
-    the middle ones.
+    The first ``n_embedding`` columns of the items are the embedding, the others
+    statistics. With fewer than two inner folds there is nothing to choose by: the
+    strengths are the middle ones.
     """
-    linear = make_pipeline(
-        ItemwiseTransformer(StandardScaler()),
-        BradleyTerryRegressor(alpha=0.3, device=device),
-    )
     # The classifier takes weights itself, which soft labels need.
     classifier = make_pipeline(
-        ItemwiseTransformer(StandardScaler()),
+        scaled(n_embedding),
         PairwiseClassifierReward(LogisticRegression(C=1e-3, max_iter=1000)),
     )
     network = make_pipeline(
-        ItemwiseTransformer(StandardScaler()),
+        scaled(n_embedding),
         BradleyTerryMLPRegressor((64,), alpha=0.01, device=device, random_state=seed),
     )
+    linear = linear_reward(seed, scaled(n_embedding), inner_folds, device)
     if inner_folds < 2:
         return {"linear": linear, "network": network, "classifier": classifier}
     cv = PromptDisjointKFold(inner_folds, random_state=seed)
     return {
-        "linear": GridSearchCV(
-            linear,
-            {"bradleyterryregressor__alpha": [0.03, 0.1, 0.3, 1.0, 3.0]},
-            scoring=neg_preference_log_loss_scorer,
-            cv=cv,
-            error_score="raise",
-        ),
+        "linear": linear,
         "network": network,
         "classifier": GridSearchCV(
             classifier,
-            {"pairwiseclassifierreward__estimator__C": [1e-5, 1e-4, 1e-3, 1e-2]},
+            {"pairwiseclassifierreward__estimator__C": [1e-4, 1e-3, 1e-2]},
             scoring=order_consistency_scorer,
             cv=cv,
             error_score="raise",
         ),
+    }
+
+
+def linear_reward(seed, scaling, inner_folds=INNER_FOLDS, device="auto"):
+    """Give the linear reward, its strength chosen in inner folds."""
+    linear = make_pipeline(scaling, BradleyTerryRegressor(alpha=1e-2, device=device))
+    if inner_folds < 2:
+        return linear
+    return GridSearchCV(
+        linear,
+        {"bradleyterryregressor__alpha": [1e-3, 1e-2, 1e-1]},
+        scoring=neg_preference_log_loss_scorer,
+        cv=PromptDisjointKFold(inner_folds, random_state=seed),
+        error_score="raise",
+    )
+
+
+def parts(seed, n_embedding, inner_folds=INNER_FOLDS, device="auto") -> dict[str, Any]:
+    """Give the linear reward on each part of the features: what each is good for."""
+    return {
+        f"linear, {part} alone": linear_reward(
+            seed, scaled(n_embedding, (part,)), inner_folds, device
+        )
+        for part in (EMBEDDING, STATISTICS)
     }
 
 

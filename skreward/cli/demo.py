@@ -3,19 +3,16 @@
 from typing import Any
 
 import numpy as np
-from sklearn.model_selection import GridSearchCV
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.pipeline import Pipeline
 
 from skreward import persistence
-from skreward.cli.comparison import score_pairs, threads_for
+from skreward.cli.comparison import linear_reward, parts, score_pairs, threads_for
+from skreward.cli.features import embedding_width, make_features, scaled
 from skreward.cli.output import named_errors
 from skreward.cli.printing import say, show_results, written
 from skreward.datasets import make_text_preferences
-from skreward.metrics import best_of_n_curve, order_consistency_scorer
-from skreward.model_selection import PromptDisjointKFold, train_test_split_pairs
-from skreward.models.bradley_terry import BradleyTerryRegressor
-from skreward.models.itemwise import ItemwiseTransformer
+from skreward.metrics import best_of_n_curve
+from skreward.model_selection import train_test_split_pairs
 from skreward.plotting import BestOfNDisplay
 from skreward.plotting.axes import _require_matplotlib
 from skreward.text.transformer import LLMEmbeddingTransformer
@@ -23,6 +20,7 @@ from skreward.text.transformer import LLMEmbeddingTransformer
 MODEL_NAME = "demo.skops"
 PICTURE_NAME = "best_of_n.png"
 N_VALUES = (1, 2, 4, 8, 16)
+N_FOLDS = 5
 N_PROMPTS, N_RESPONSES, N_PAIRS = 100, 16, 3000
 
 
@@ -34,8 +32,11 @@ def run(folder, seed) -> dict[str, Any]:
         data.pairs, data.y, test_size=0.25, random_state=seed
     )
     _introduce(data)
-    model = _search(train, y_train, seed)
-    results = _compare(model, test, y_test, seed)
+    features = make_features(LLMEmbeddingTransformer())
+    pairs = features.fit_transform(train)
+    rewards = _search(pairs, y_train, seed, embedding_width(features))
+    model = Pipeline([("features", features), ("reward", rewards["linear"])])
+    results = _compare(rewards, features.transform(test), test, y_test, seed)
     unseen = {row["prompt"] for row in test}
     curve, longest = _best_of_n(model, data, unseen)
     with named_errors(folder / PICTURE_NAME):
@@ -80,28 +81,27 @@ def _introduce(data):
     )
 
 
-def _search(train, y_train, seed):
-    """Search a grid over a pipeline of raw texts; each is embedded once."""
-    embed = LLMEmbeddingTransformer()
-    rows = embed.fit_transform(train).embeddings
-    search = GridSearchCV(
-        make_pipeline(
-            embed, ItemwiseTransformer(StandardScaler()), BradleyTerryRegressor()
-        ),
-        {"bradleyterryregressor__alpha": [0.01, 0.03, 0.1, 0.3, 1.0]},
-        scoring=order_consistency_scorer,
-        cv=PromptDisjointKFold(5, random_state=seed),
-    )
-    with threads_for(rows.size):
-        return search.fit(train, y_train).best_estimator_
+def _search(pairs, y, seed, n_embedding):
+    """Search a grid over the linear reward, of all features and of each part."""
+    searches = {
+        "linear": linear_reward(seed, scaled(n_embedding), N_FOLDS, "cpu"),
+        **parts(seed, n_embedding, N_FOLDS, "cpu"),
+    }
+    with threads_for(pairs.embeddings.size):
+        return {
+            name: search.fit(pairs, y).best_estimator_
+            for name, search in searches.items()
+        }
 
 
-def _compare(model, test, y_test, seed):
-    pairs = model[0].transform(test)
+def _compare(rewards, pairs, test, y_test, seed):
     length = np.array([len(row["response_a"]) - len(row["response_b"]) for row in test])
     coin = np.random.default_rng(seed).uniform(-1, 1, len(test))
     return [
-        score_pairs("linear", model[1:], pairs, y_test, model.predict(test)),
+        *(
+            score_pairs(name, reward, pairs, y_test, reward.predict(pairs))
+            for name, reward in rewards.items()
+        ),
         score_pairs("longer response", None, pairs, y_test, length),
         score_pairs("coin", None, pairs, y_test, coin),
     ]
@@ -126,6 +126,6 @@ def _draw(curve, longest, path):
 
     figure = Figure(figsize=(6, 4), layout="tight")
     axes = figure.subplots()
-    BestOfNDisplay(curve).plot(axes, name="Bradley-Terry on MiniLM")
+    BestOfNDisplay(curve).plot(axes, name="Bradley-Terry on MiniLM and statistics")
     BestOfNDisplay(longest).plot(axes, name="Longest response")
     figure.savefig(path, dpi=120)

@@ -75,9 +75,9 @@ class Preferences:
         prefers_low = np.where(self.index[:, 0] == low, y - 0.5, 0.5 - y)
         return len(np.intersect1d(key[prefers_low > 0], key[prefers_low < 0]))
 
-    def embedded(self, rows) -> EmbeddingPairs:
-        """Give the pairs over the embeddings of the items."""
-        warn_of_equal_pairs(rows, self.index)
+    def over(self, rows, n_embedding) -> EmbeddingPairs:
+        """Give the pairs over the rows of the items, which begin with an embedding."""
+        warn_of_equal_pairs(rows[:, :n_embedding], self.index)
         return EmbeddingPairs(rows, self.index, self.items.prompt_ids)
 
 

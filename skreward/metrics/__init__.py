@@ -23,6 +23,7 @@ from skreward.metrics.rewardbench import (
     rewardbench_score,
     ties_score,
 )
+from skreward.metrics.risk import risk_coverage_curve
 from skreward.metrics.scorers import (
     neg_expected_calibration_error_scorer,
     neg_preference_log_loss_scorer,
@@ -45,4 +46,5 @@ __all__ = [
     "rewardbench2_score",
     "rewardbench_score",
     "ties_score",
+    "risk_coverage_curve",
 ]

@@ -15,6 +15,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import skreward
+from skreward.cli.features import embedding_of
 from skreward.cli.files import read_table
 from skreward.metrics import order_consistency_score
 from skreward.text import encoders
@@ -42,9 +43,12 @@ def test_fit_compares_and_saves(command, tmp_path, tiny, data):
         "linear",
         "network",
         "classifier",
+        "linear, embedding alone",
+        "linear, statistics alone",
         "longer response",
         "coin",
     ]
+    assert report["reward"] in list(report["compared"])[:3]
     assert report["order_consistency"] == report["compared"][report["reward"]]
     assert report["order_consistency"] > 0.7 > report["compared"]["coin"]
     assert 0 < report["order_consistency_std"] < 0.3
@@ -53,7 +57,9 @@ def test_fit_compares_and_saves(command, tmp_path, tiny, data):
         assert name in out
     fitted = skreward.load(output)
     assert fitted.predict(rows).shape == (len(rows),)
-    embed = fitted[0]
+    embed = embedding_of(fitted[0])
+    names = fitted[0].get_feature_names_out().tolist()
+    assert names[embed.n_features_out_] == "statistics__log_characters"
     assert (embed.model_name_, embed.template) == (tiny, "auto")
     assert embed.cache_dir is None
     assert "torch" in embed.versions_
@@ -354,7 +360,7 @@ def test_real_dialogues_are_ordered_better_than_by_chance(command, tmp_path):
 
 def test_code_beside_a_model_runs_for_who_says_so(command, tmp_path, model, data):
     fitted = skreward.load(model)
-    fitted[0].trust_remote_code = True
+    embedding_of(fitted[0]).trust_remote_code = True
     path = tmp_path / "remote.skops"
     skreward.save(fitted, path)
     assert "--trust-remote-code" in command.refused("evaluate", path, data)

@@ -18,6 +18,7 @@ from skreward import (
     PairwiseClassifierReward,
 )
 from skreward.cli import comparison
+from skreward.cli.features import embedding_of, scaled
 from skreward.datasets import make_preferences
 from skreward.metrics import expected_calibration_error, order_consistency_score
 from skreward.model_selection import PromptDisjointKFold
@@ -63,20 +64,22 @@ def test_the_device_binds_the_reward_too(fit, tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(
         "skreward.cli.commands.candidates",
-        lambda seed, inner, device: (
-            asked.append(device) or comparison.candidates(seed, inner, device)
+        lambda seed, width, inner, device: (
+            asked.append(device) or comparison.candidates(seed, width, inner, device)
         ),
     )
     report_of(fit(good_and_bad(), "--device", "cpu", "--reward", "network", "--json"))
     assert asked == ["cpu"]
-    for reward in comparison.candidates(0, device="cpu").values():
+    for reward in comparison.candidates(0, 4, device="cpu").values():
         devices = {k: v for k, v in reward.get_params().items() if "device" in k}
         assert set(devices.values()) <= {"cpu"}
-    network = comparison.candidates(0, device="cpu")["network"][-1]
+    network = comparison.candidates(0, 4, device="cpu")["network"][-1]
     assert network.device == "cpu"
     # A model that was fitted on one device is read on a machine without it.
-    saved = skreward.load(tmp_path / "m.skops").get_params()
-    assert saved["embed__device"] == "auto"
+    fitted = skreward.load(tmp_path / "m.skops")
+    saved = fitted.get_params()
+    assert saved["features__transformer__embedding__device"] == "auto"
+    assert embedding_of(fitted[0]).device == "auto"
     assert {v for k, v in saved.items() if k.endswith("__device")} == {"auto"}
 
 
@@ -244,10 +247,12 @@ def test_a_reward_without_probabilities_has_no_calibration(preferences):
 
 def test_rewards_that_are_compared_take_every_label(preferences):
     y = np.where(np.arange(len(preferences.y)) % 3, preferences.y, 0.5)
-    for name, reward in comparison.candidates(0, inner_folds=1).items():
+    for name, reward in comparison.candidates(0, 4, inner_folds=1).items():
         fitted = reward.fit(preferences.pairs, y)
         assert fitted.score(preferences.pairs, preferences.y) > 0.6, name
-    assert isinstance(comparison.candidates(0)["network"][-1], BradleyTerryMLPRegressor)
+    assert isinstance(
+        comparison.candidates(0, 4)["network"][-1], BradleyTerryMLPRegressor
+    )
 
 
 def test_the_error_of_a_mean_over_prompts():
@@ -259,3 +264,35 @@ def test_the_error_of_a_mean_over_prompts():
         np.sqrt(12 / 11 * (sums**2).sum()) / 60,
     )
     assert comparison.clustered_error(values, np.zeros(60)) is None
+
+
+def test_each_part_of_the_features_is_told_alone(fit, tmp_path):
+    """Labels that follow the length alone: statistics know it, the embedding less."""
+    rng = np.random.default_rng(0)
+    rows = [
+        {
+            "prompt": f"one {k % 20}",
+            "chosen": " ".join(rng.choice(["two", "three", "four"], 12)),
+            "rejected": " ".join(rng.choice(["two", "three", "four"], 5)),
+        }
+        for k in range(100)
+    ]
+    report = report_of(fit(rows, "--reward", "linear", "--json"))
+    compared = report["compared"]
+    assert compared["linear, statistics alone"] == 1
+    assert compared["linear"] == report["order_consistency"]
+    others = report_of(fit(rows, "--reward", "classifier", "--json", "--force"))[
+        "compared"
+    ]
+    assert not [name for name in others if "alone" in name]
+
+
+def test_the_embedding_weighs_as_one_statistic():
+    rng = np.random.default_rng(0)
+    items = rng.normal(size=(50, 12)) * rng.uniform(1, 9, 12)
+    both = scaled(9).fit_transform(items)
+    assert_allclose(np.square(both[:, :9]).sum(axis=1).mean(), 1)
+    assert_allclose(np.square(both[:, 9:]).mean(axis=0), 1)
+    for part, columns in ("embedding", slice(0, 9)), ("statistics", slice(9, 12)):
+        alone = scaled(9, (part,)).fit_transform(items)
+        assert_allclose(alone, both[:, columns])
