@@ -137,7 +137,8 @@ def trial_rejection(data, seed):
     ensemble.fit(task.pairs, task.y)
     members = np.stack([m.predict(data.embeddings) for m in ensemble.estimators_])
     margins = members[:, task.unseen[:, 0]] - members[:, task.unseen[:, 1]]
-    margin, spread = margins.mean(axis=0), margins.std(axis=0)
+    margin = margins.mean(axis=0)
+    spread = np.maximum(margins.std(axis=0), np.finfo(np.float32).eps)
     trusts = {
         "|margin|": None,
         "small variance of the members": -spread,

@@ -41,7 +41,7 @@ class _PairsOrItems:
     fit: Callable[..., Any]
 
     def transform(self, X: Any) -> Any:
-        """Embed texts with the model found in `fit`.
+        """Give every text its row; every distinct text of pairs once.
 
         Parameters
         ----------
@@ -50,14 +50,15 @@ class _PairsOrItems:
 
         Returns
         -------
-        X_out : array of float32, shape (n_items, n_features_out_), or EmbeddingPairs
+        X_out : array of float32, shape (n_items, n_columns), or EmbeddingPairs
             Items for items, in the container that ``set_output`` asked for; pairs
             for pairs, with ``prompt_ids``.
 
         Raises
         ------
         ValueError
-            If the model is not the one of `fit` any more, or X holds no texts.
+            If X holds no texts, or not those that the parameters want, or an embedding
+            model is not the one of `fit` any more.
         """
         rows_or_pairs = self._transform(X)
         if isinstance(rows_or_pairs, EmbeddingPairs):
@@ -65,7 +66,7 @@ class _PairsOrItems:
         return wrap_output("transform", rows_or_pairs, X, self)
 
     def fit_transform(self, X: Any, y: Any = None) -> Any:
-        """Fit, then embed; every distinct text is embedded once.
+        """Fit, then give every text its row.
 
         Parameters
         ----------
@@ -76,7 +77,7 @@ class _PairsOrItems:
 
         Returns
         -------
-        X_out : array of shape (n_items, n_features_out_), or EmbeddingPairs
+        X_out : array of shape (n_items, n_columns), or EmbeddingPairs
             As from `transform`.
         """
         rows_or_pairs = self._fit_transform(X)
