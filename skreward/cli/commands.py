@@ -55,11 +55,13 @@ def make_embedding(model, **options) -> LLMEmbeddingTransformer:
     return LLMEmbeddingTransformer(**named, cache_dir=cache, **options)
 
 
-def fit(data, embed, reward, *, folds, seed, output, reading) -> dict[str, Any]:
+def fit(
+    data, embed, reward, *, features, folds, seed, output, reading
+) -> dict[str, Any]:
     """Read, compare, refit, save, report."""
     preferences = _read(data, seed=seed, **reading)
     splits = _split(preferences, folds, seed, data)
-    features = make_features(embed)
+    features = make_features(embed, features)
     rows = features.fit_transform(preferences.items)
     pairs = preferences.over(rows, embedding_width(features))
     with threads_for(rows.size):
@@ -89,12 +91,14 @@ def _split(preferences, folds, seed, path):
 def _compare(reward, pairs, preferences, splits, seed, features):
     """Give the rewards asked for, and what they, parts and baselines come to."""
     inner = inner_folds(splits, preferences.pair_prompts)
-    width, device = embedding_width(features), embedding_of(features).device
+    device = embedding_of(features).device
+    is_alone = embedding_of(features) is features
+    width = None if is_alone else embedding_width(features)
     rewards = candidates(seed, width, inner, device)
     if reward != "auto":
         rewards = {reward: rewards[reward]}
     compared = dict(rewards)
-    if "linear" in rewards:
+    if "linear" in rewards and not is_alone:
         compared |= parts(seed, width, inner, device)
     n_fits = len(splits) * len(compared)
     bar = tqdm(total=n_fits, desc="folds", delay=LONG_SECONDS, disable=None)

@@ -24,6 +24,7 @@ from skreward.models.classifier import PairwiseClassifierReward
 from skreward.utils.through import last_step
 
 INNER_FOLDS = 3
+WEIGHED_ALPHAS = (1e-4, 1e-3, 1e-2, 1e-1)
 # A fold of fewer pairs has no order consistency to speak of: it is one of few values.
 FEWEST_IN_FOLD = 10
 # Below this many numbers, threads of the BLAS wait for each other longer than they
@@ -50,9 +51,12 @@ def candidates(
     """Give the rewards that `fit` compares, strengths chosen in inner folds.
 
     The first ``n_embedding`` columns of the items are the embedding, the others
-    statistics. With fewer than two inner folds there is nothing to choose by: the
-    strengths are the middle ones.
+    statistics; None tells that all are the embedding's. With fewer than two inner
+    folds there is nothing to choose by: the strengths are the middle ones.
     """
+    # An embedding alone is not weighed down, and takes a penalty that is stronger.
+    alphas = WEIGHED_ALPHAS if n_embedding else (0.03, 0.1, 0.3, 1.0, 3.0)
+    strengths = (1e-4, 1e-3, 1e-2) if n_embedding else (1e-5, 1e-4, 1e-3, 1e-2)
     # The classifier takes weights itself, which soft labels need.
     classifier = make_pipeline(
         scaled(n_embedding),
@@ -62,7 +66,7 @@ def candidates(
         scaled(n_embedding),
         BradleyTerryMLPRegressor((64,), alpha=0.01, device=device, random_state=seed),
     )
-    linear = linear_reward(seed, scaled(n_embedding), inner_folds, device)
+    linear = linear_reward(seed, scaled(n_embedding), inner_folds, device, alphas)
     if inner_folds < 2:
         return {"linear": linear, "network": network, "classifier": classifier}
     cv = PromptDisjointKFold(inner_folds, random_state=seed)
@@ -71,7 +75,7 @@ def candidates(
         "network": network,
         "classifier": GridSearchCV(
             classifier,
-            {"pairwiseclassifierreward__estimator__C": [1e-4, 1e-3, 1e-2]},
+            {"pairwiseclassifierreward__estimator__C": list(strengths)},
             scoring=order_consistency_scorer,
             cv=cv,
             error_score="raise",
@@ -79,14 +83,17 @@ def candidates(
     }
 
 
-def linear_reward(seed, scaling, inner_folds=INNER_FOLDS, device="auto"):
+def linear_reward(
+    seed, scaling, inner_folds=INNER_FOLDS, device="auto", alphas=WEIGHED_ALPHAS
+):
     """Give the linear reward, its strength chosen in inner folds."""
-    linear = make_pipeline(scaling, BradleyTerryRegressor(alpha=1e-2, device=device))
+    middle = alphas[len(alphas) // 2]
+    linear = make_pipeline(scaling, BradleyTerryRegressor(alpha=middle, device=device))
     if inner_folds < 2:
         return linear
     return GridSearchCV(
         linear,
-        {"bradleyterryregressor__alpha": [1e-3, 1e-2, 1e-1]},
+        {"bradleyterryregressor__alpha": list(alphas)},
         scoring=neg_preference_log_loss_scorer,
         cv=PromptDisjointKFold(inner_folds, random_state=seed),
         error_score="raise",

@@ -11,8 +11,10 @@ from skreward.text.transformer import LLMEmbeddingTransformer
 EMBEDDING, STATISTICS = "embedding", "statistics"
 
 
-def make_features(embed) -> ItemwiseTransformer:
-    """Put statistics of the texts beside their embedding."""
+def make_features(embed, which="both"):
+    """Put statistics of the texts beside their embedding, or leave it alone."""
+    if which == EMBEDDING:
+        return embed
     return ItemwiseTransformer(
         FeatureUnion([(EMBEDDING, embed), (STATISTICS, TextStatisticsTransformer())])
     )
@@ -35,6 +37,9 @@ def embedding_width(features) -> int:
 
 def forget_machine(features):
     """Take out what belongs to this machine: folders and devices."""
+    if isinstance(features, LLMEmbeddingTransformer):
+        features.set_params(cache_dir=None, device="auto")
+        return
     for union in (features.transformer, features.transformer_):
         union.set_params(embedding__cache_dir=None, embedding__device="auto")
 
@@ -44,7 +49,11 @@ def scaled(n_embedding, parts=(EMBEDDING, STATISTICS)) -> ItemwiseTransformer:
 
     The columns of the embedding weigh together as much as one statistic: each says
     little, and a penalty that lets hundreds of them in drowns the few that say much.
+    ``n_embedding=None`` tells that all columns are the embedding's.
     """
+    if n_embedding is None:
+        # Exports write a scaler as a layer, and no choice of columns.
+        return ItemwiseTransformer(StandardScaler())
     columns = {
         EMBEDDING: slice(0, n_embedding),
         STATISTICS: slice(n_embedding, None),

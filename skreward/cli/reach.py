@@ -8,6 +8,7 @@ import click
 import numpy as np
 
 from skreward.cli.columns import find_form, is_blank, text_cells
+from skreward.cli.features import embedding_of
 from skreward.cli.files import DataError, Table, read_table
 from skreward.cli.output import make_writer
 from skreward.cli.preferences import read_rows
@@ -121,8 +122,9 @@ def serve(fitted, host, port, max_body, max_rows) -> dict[str, Any]:
         raise ImportError(
             f"{error}: serving needs it: pip install 'skreward[serve]'"
         ) from error
+    name = embedding_of(fitted[0]).model_name_
     say(
-        f"serving {fitted[0].model_name_} on http://{host}:{port} (/get_reward, "
+        f"serving {name} on http://{host}:{port} (/get_reward, "
         f"/score, /health, /info); {TOKEN_VARIABLE} in the environment asks for a token"
     )
     run(fitted, host, port, max_body=max_body, max_rows=max_rows)

@@ -45,6 +45,6 @@ __all__ = [
     "prompt_rank_correlation_scorer",
     "rewardbench2_score",
     "rewardbench_score",
-    "ties_score",
     "risk_coverage_curve",
+    "ties_score",
 ]

@@ -18,7 +18,7 @@ import skreward
 from skreward.cli.features import embedding_of
 from skreward.cli.files import read_table
 from skreward.metrics import order_consistency_score
-from skreward.text import encoders
+from skreward.text import loading
 from skreward.text.cache import clear_memory
 from tests.cli.tables import good_and_bad, write_jsonl, write_rows
 from tests.support import data_file
@@ -319,7 +319,7 @@ def test_a_second_run_embeds_nothing(command, tmp_path, tiny, data, monkeypatch)
     clear_memory()
     _, out, _ = command.run(*args, tmp_path / "1.skops")
     clear_memory()
-    monkeypatch.setattr(encoders, "get_encoder", None)
+    monkeypatch.setattr(loading, "get_encoder", None)
     code, again, err = command.run(*args, tmp_path / "2.skops")
     assert code == 0, err
     one, two = (json.loads(text.splitlines()[-1]) for text in (out, again))

@@ -20,6 +20,7 @@ from skreward import (
 from skreward.cli import comparison
 from skreward.cli.features import embedding_of, scaled
 from skreward.datasets import make_preferences
+from skreward.export import fold
 from skreward.metrics import expected_calibration_error, order_consistency_score
 from skreward.model_selection import PromptDisjointKFold
 from tests.cli.tables import good_and_bad, labelled, write_jsonl
@@ -296,3 +297,21 @@ def test_the_embedding_weighs_as_one_statistic():
     for part, columns in ("embedding", slice(0, 9)), ("statistics", slice(9, 12)):
         alone = scaled(9, (part,)).fit_transform(items)
         assert_allclose(alone, both[:, columns])
+
+
+def test_the_embedding_alone_is_saved_for_export(fit, tmp_path):
+    report = report_of(
+        fit(good_and_bad(), "--features", "embedding", "--reward", "linear", "--json")
+    )
+    assert list(report["compared"]) == ["linear", "longer response", "coin"]
+    fitted = skreward.load(tmp_path / "m.skops")
+    assert isinstance(fitted[0], skreward.LLMEmbeddingTransformer)
+    assert fitted[0].cache_dir is None
+    rows = good_and_bad()
+    folded = fold(fitted)
+    embedded = fitted[0].transform(rows)
+    assert_allclose(
+        folded.predict(embedded.embeddings),
+        fitted[1:].predict(embedded.embeddings),
+        atol=1e-5,
+    )
