@@ -177,7 +177,7 @@ def trial_selection(data, seed, sizes=(250, 500, 1_000, 2_000)):
             else:
                 seen = items[index[chosen, 0]] - items[index[chosen, 1]]
                 curvature = seen.T @ seen / 4 + ALPHA * size * np.eye(z.shape[1])
-                value = np.einsum("ij,jk,ik->i", z, np.linalg.inv(curvature), z)
+                value = (z @ np.linalg.inv(curvature) * z).sum(axis=1)
             added = rest[np.argsort(-value)[: size - len(chosen)]]
             chosen = np.concatenate([chosen, added])
             reward = fit(data, index[chosen], task.y[chosen])

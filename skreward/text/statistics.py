@@ -125,6 +125,12 @@ class TextStatisticsTransformer(_PairsOrItems, TransformerMixin, BaseEstimator):
     The statistics see the form of a text, not whether it is true, and a policy that
     is optimised against them learns to write that form.
 
+    Rewards that are fitted to single items, such as `PairwiseClassifierReward` and
+    boosted trees, see what a prompt's responses have in common and no pair compares.
+    For a choice among the responses of a prompt they do better on each row less the
+    mean of its prompt's, as in the last example; a linear reward of margins, such as
+    `BradleyTerryRegressor`, is the same either way.
+
     Examples
     --------
     >>> from skreward import TextStatisticsTransformer
@@ -149,6 +155,19 @@ class TextStatisticsTransformer(_PairsOrItems, TransformerMixin, BaseEstimator):
     >>> model = make_pipeline(
     ...     ItemwiseTransformer(features), BradleyTerryRegressor(alpha=0.003)
     ... )
+
+    Less the mean of the prompt's responses:
+
+    >>> import numpy as np
+    >>> values, prompt_ids = statistics.transform(rows), ["2 + 2?", "2 + 2?"]
+    >>> _, prompt, size = np.unique(
+    ...     prompt_ids, return_inverse=True, return_counts=True
+    ... )
+    >>> sums = np.zeros((len(size), values.shape[1]))
+    >>> np.add.at(sums, prompt, values)
+    >>> centred = values - (sums / size[:, np.newaxis])[prompt]
+    >>> bool(np.allclose(centred.sum(axis=0), 0, atol=1e-6))
+    True
     """
 
     _parameter_constraints = {"groups": [list, tuple]}  # noqa: RUF012
