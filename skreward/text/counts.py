@@ -131,7 +131,8 @@ def _count_sentences(kind, n):
     ordered = kind.tobytes()
     wide = n[kinds.WIDE_STOP] + n[kinds.WIDE_QUESTION] + n[kinds.WIDE_EXCLAMATION]
     at_end = ordered[-1] in (kinds.STOP, kinds.QUESTION, kinds.EXCLAMATION)
-    return max(sum(map(ordered.count, ENDS)) + wide + at_end, 1)
+    before_blank = sum(ordered.count(end) for end in ENDS if n[end[0]])
+    return max(before_blank + wide + at_end, 1)
 
 
 def _count_refusals(words):
