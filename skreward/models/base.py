@@ -150,12 +150,12 @@ class BaseRewardModel(RegressorMixin, BaseEstimator, metaclass=ABCMeta):
         return tags
 
 
-def require_pairs(X):
+def require_pairs(X, method="predict_preference_proba"):
     """Raise where X is items, which have no preference."""
     if not is_pairs(X):
         raise ValueError(
-            "predict_preference_proba needs pairs, (n_pairs, 2, n_features) or an "
-            f"EmbeddingPairs, got shape {np.shape(X)}."
+            f"{method} needs pairs, (n_pairs, 2, n_features) or an EmbeddingPairs, got "
+            f"shape {np.shape(X)}."
         )
 
 

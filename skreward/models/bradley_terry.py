@@ -19,7 +19,7 @@ from skreward.solvers.linear import LinearProblem
 from skreward.utils.arrays import compute_dtype
 from skreward.utils.checks import check_device
 from skreward.utils.compat import Interval, StrOptions, fit_context
-from skreward.utils.typing import ArrayLike, Link, RandomState, TiesLaw
+from skreward.utils.typing import Array, ArrayLike, Link, RandomState, TiesLaw
 
 __all__ = ["BradleyTerryRegressor"]
 
@@ -248,9 +248,9 @@ class BradleyTerryRegressor(LinearReward):
 
         prompt_ids : array-like of shape (n_items,), default=None
             The prompt that each rated item answers: ratings are compared within
-            their prompt alone, and prompts stay whole in internal splits. None
-            compares any two items, and warns: a rating of one prompt rarely means
-            what it means for another. Pairs carry theirs (`EmbeddingPairs`).
+            their prompt alone. None compares any two items, and warns: a rating of
+            one prompt rarely means what it means for another. Pairs carry theirs
+            (`EmbeddingPairs`).
 
         Returns
         -------
@@ -344,17 +344,15 @@ class BradleyTerryRegressor(LinearReward):
         """
         self._validate_params()
         check_device(self.device)
-        alphas = check_numbers(alphas, "alphas")
-        if len(alphas) == 0 or alphas.min() < 0:
-            raise ValueError(f"alphas must hold penalties >= 0, got {alphas.tolist()}.")
-        models = [clone(self).set_params(alpha=float(alpha)) for alpha in alphas]
+        penalties = check_penalties(alphas)
+        models = [clone(self).set_params(alpha=float(alpha)) for alpha in penalties]
         rng = check_random_state(self.random_state)
         comparisons = models[0]._check_data(
             X, y, sample_weight, rng, prompt_ids=prompt_ids, reset=True
         )
         problem = self._problem(comparisons)
         solution = None
-        for k in np.argsort(-alphas, kind="stable"):
+        for k in np.argsort(-penalties, kind="stable"):
             solution = self._solve(problem, models[k].alpha, previous=solution)
             models[k]._set(solution, comparisons)
             for name in ("n_features_in_", "feature_names_in_"):
@@ -399,3 +397,11 @@ class BradleyTerryRegressor(LinearReward):
         self._set_ties(solution.theta)
         self._centre(comparisons, solution.rewards)
         self._set_covariance(comparisons)
+
+
+def check_penalties(alphas: ArrayLike) -> Array:
+    """Give penalties as finite float64 >= 0, or raise."""
+    penalties = check_numbers(alphas, "alphas")
+    if penalties.min() < 0:
+        raise ValueError(f"alphas must hold penalties >= 0, got {penalties.tolist()}.")
+    return penalties

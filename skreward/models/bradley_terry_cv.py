@@ -1,18 +1,17 @@
 """Bradley-Terry regression whose penalty is chosen by cross-validation."""
 
 from numbers import Integral, Real
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from sklearn import config_context
 from sklearn.utils import check_random_state, indexable
 
 from skreward.data.gate import check_items, check_weight, take_apart
-from skreward.data.targets import check_numbers
 from skreward.model_selection import disjoint_folds, n_samples, take
-from skreward.models.bradley_terry import BradleyTerryRegressor
+from skreward.models.bradley_terry import BradleyTerryRegressor, check_penalties
 from skreward.models.linear import LinearReward
-from skreward.models.meta import best_factor, check_target, margins_of
+from skreward.models.meta import best_factor, check_target, given, margins_of
 from skreward.objectives import OBJECTIVES
 from skreward.utils.arrays import rows_as
 from skreward.utils.checks import check_device, check_prompts
@@ -157,7 +156,7 @@ class BradleyTerryRegressorCV(LinearReward):
         max_iter: int = 200,
         tol: float = 1e-4,
         max_pairs: int | None = 100_000,
-        covariance: str | None = None,
+        covariance: Literal["cluster", "laplace"] | None = None,
         device: str = "auto",
         random_state: RandomState = None,
     ) -> None:
@@ -225,40 +224,53 @@ class BradleyTerryRegressorCV(LinearReward):
         self._check_groups(comparisons)
         alphas = self._penalties(comparisons)
         folds = disjoint_folds(X, y, self.cv, prompt_ids)
-        metadata = {"sample_weight": sample_weight, "prompt_ids": prompt_ids}
-        metadata = {k: np.asarray(v) for k, v in metadata.items() if v is not None}
-        template = BradleyTerryRegressor(
-            self.link,
-            max_iter=self.max_iter,
-            tol=max(self.tol, FOLD_TOL),
-            max_pairs=self.max_pairs,
-            device=self.device,
-            random_state=seed,
-        )
-        with config_context(assume_finite=True):
-            parts = [
-                self._look_at_fold(template, X, y, metadata, alphas, *fold)
-                for fold in folds
-            ]
-        scores = np.array(parts if self.scoring is not None else _likelihoods(parts))
+        metadata = given(sample_weight=sample_weight, prompt_ids=prompt_ids)
+        scores = self._score_folds(X, y, metadata, alphas, folds, seed)
         alpha = _best(alphas, scores)
-        template.set_params(alpha=alpha, tol=self.tol, covariance=self.covariance)
-        template.fit(X, y, **metadata)
-        self._forget()
-        for name, value in _fitted(template).items():
-            setattr(self, name, value)
+        self._set(self._model(seed, alpha).fit(X, y, **metadata))
         self.alpha_, self.alphas_, self.scores_ = alpha, alphas, scores
         return self
 
-    def _look_at_fold(self, template, X, y, metadata, alphas, train, test):
+    def _model(self, seed, alpha):
+        """Give the model of everything, with one penalty."""
+        return BradleyTerryRegressor(
+            self.link,
+            alpha=alpha,
+            max_iter=self.max_iter,
+            tol=self.tol,
+            max_pairs=self.max_pairs,
+            covariance=self.covariance,
+            device=self.device,
+            random_state=seed,
+        )
+
+    def _set(self, model):
+        """Take the fitted attributes of a model over, and drop all earlier ones."""
+        for name in list(_fitted(self)):
+            delattr(self, name)
+        for name, value in _fitted(model).items():
+            setattr(self, name, value)
+
+    def _score_folds(self, X, y, metadata, alphas, folds, seed) -> Array:
+        """Scores of every fold, by every penalty."""
+        model = self._model(seed, alpha=0.0)
+        model.set_params(tol=max(self.tol, FOLD_TOL), covariance=None)
+        with config_context(assume_finite=True):
+            parts = [
+                self._look_at_fold(model, X, y, metadata, alphas, *fold)
+                for fold in folds
+            ]
+        return np.array(parts if self.scoring is not None else _likelihoods(parts))
+
+    def _look_at_fold(self, model, X, y, metadata, alphas, train, test):
         """Fit all penalties on one part; gives scores, or margins, of the other."""
 
         def part(positions):
-            some = {name: values[positions] for name, values in metadata.items()}
+            some = {name: np.asarray(v)[positions] for name, v in metadata.items()}
             return take(X, positions), None if y is None else take(y, positions), some
 
         X_train, y_train, some = part(train)
-        models = template.fit_path(X_train, y_train, alphas=alphas, **some)
+        models = model.fit_path(X_train, y_train, alphas=alphas, **some)
         X_test, y_test, some = part(test)
         if self.scoring is None:
             return self._margins(models, X_test, y_test, **some)
@@ -283,12 +295,7 @@ class BradleyTerryRegressorCV(LinearReward):
     def _penalties(self, comparisons) -> Array:
         """Penalties to try, in the order given."""
         if not isinstance(self.alphas, Integral):
-            alphas = check_numbers(self.alphas, "alphas")
-            if len(alphas) == 0 or alphas.min() < 0:
-                raise ValueError(
-                    f"alphas must hold penalties >= 0, got {alphas.tolist()}."
-                )
-            return alphas
+            return check_penalties(self.alphas)
         some = np.linspace(
             0, len(comparisons.index) - 1, min(SCALE_PAIRS, len(comparisons.index))
         ).astype(int)
@@ -301,11 +308,6 @@ class BradleyTerryRegressorCV(LinearReward):
         # Rounded, since which pairs tell it depends on their order.
         unit = 10.0 ** np.round(np.log10(unit), 1) if unit > 0 else 1.0
         return np.geomspace(LOWEST * unit, HIGHEST * unit, self.alphas)
-
-    def _forget(self):
-        """Drop what an earlier fit has left."""
-        for name in list(_fitted(self)):
-            delattr(self, name)
 
 
 def _likelihoods(folds):

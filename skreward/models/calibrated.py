@@ -7,7 +7,6 @@ from typing import Any, Literal, Self
 import numpy as np
 from scipy.special import expit
 from sklearn.base import clone
-from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags, indexable
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.parallel import Parallel, delayed
@@ -25,6 +24,7 @@ from skreward.models.meta import (
 )
 from skreward.utils.checks import check_prompts
 from skreward.utils.compat import HasMethods, Interval, StrOptions, fit_context
+from skreward.utils.through import predict_reward
 from skreward.utils.typing import Array, ArrayLike
 
 __all__ = ["CalibratedReward"]
@@ -187,37 +187,24 @@ class CalibratedReward(BaseRewardModel):
         """
         X, y, sample_weight = indexable(X, y, sample_weight)
         folds = disjoint_folds(X, y, self.cv, prompt_ids)
-        n = n_samples(X)
-        target = check_target(self, X, y, n)
-        weight = check_weight(sample_weight, n, "pair" if is_pairs(X) else "item")
-        params = fit_parameters(
-            self,
-            self.estimator,
-            fit_params,
-            sample_weight=sample_weight,
-            prompt_ids=prompt_ids,
-        )
-        prompts = None if prompt_ids is None else check_prompts(prompt_ids, n)[1]
+        own = {"sample_weight": sample_weight, "prompt_ids": prompt_ids}
+        seen = self._check_seen(X, y, **own)
+        params = fit_parameters(self, self.estimator, fit_params, **own)
         self.estimator_ = clone(self.estimator).fit(X, y, **params)
         predicted = Parallel(n_jobs=self.n_jobs, prefer="threads")(
             delayed(_predict_fold)(self.estimator, X, y, params, train, test)
             for train, test in folds
         )
-        parts = [
-            margins_of(
-                prediction,
-                target[test],
-                weight[test],
-                is_pairs(X),
-                None if prompts is None else prompts[test],
-            )
-            for prediction, (_, test) in zip(predicted, folds, strict=True)
-        ]
-        margin, target, weight = map(np.concatenate, zip(*parts, strict=True))
-        if len(margin) == 0:
-            raise ValueError("No fold has two samples that differ, to calibrate on.")
-        self._calibrate(margin, target, weight)
+        self._calibrate(*_out_of_fold(predicted, folds, *seen))
         return self
+
+    def _check_seen(self, X, y, sample_weight, prompt_ids):
+        """Give labels, weights, whether they are of pairs, and prompts of items."""
+        n, is_paired = n_samples(X), is_pairs(X)
+        target = check_target(self, X, y, n)
+        weight = check_weight(sample_weight, n, "pair" if is_paired else "item")
+        prompts = None if prompt_ids is None else check_prompts(prompt_ids, n)[1]
+        return target, weight, is_paired, prompts
 
     def predict(self, X: Any) -> Array:
         """Reward of every item, or margin of every pair.
@@ -252,11 +239,7 @@ class CalibratedReward(BaseRewardModel):
             In the unit of `predict`.
         """
         check_is_fitted(self)
-        model = self.estimator_
-        if isinstance(model, Pipeline):
-            X = model[:-1].transform(X) if len(model) > 1 else X
-            model = model[-1]
-        return self._scaled(model.predict_reward(X))
+        return self._scaled(predict_reward(self.estimator_, X))
 
     def predict_preference_proba(self, X: Any) -> Array:
         """P(first preferred) of every pair: g(r(first) - r(second)).
@@ -364,6 +347,24 @@ def _predict_fold(estimator, X, y, params, train, test):
     model = clone(estimator)
     model.fit(take(X, train), None if y is None else take(y, train), **some)
     return np.asarray(model.predict(take(X, test)), dtype=np.float64)
+
+
+def _out_of_fold(predicted, folds, target, weight, is_paired, prompts):
+    """Margins, labels and weights of the pairs of all folds."""
+    parts = [
+        margins_of(
+            prediction,
+            target[test],
+            weight[test],
+            is_paired,
+            None if prompts is None else prompts[test],
+        )
+        for prediction, (_, test) in zip(predicted, folds, strict=True)
+    ]
+    margin, target, weight = map(np.concatenate, zip(*parts, strict=True))
+    if len(margin) == 0:
+        raise ValueError("No fold has two samples that differ, to calibrate on.")
+    return margin, target, weight
 
 
 def _warn_of_temperature(what, proba):

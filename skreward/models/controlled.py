@@ -14,6 +14,7 @@ from skreward.data.pairs import EmbeddingPairs
 from skreward.metrics import order_consistency_score
 from skreward.models.base import BaseRewardModel, mean_reward
 from skreward.models.covariates import Within, check_covariates, covariates_of_items
+from skreward.models.meta import given
 from skreward.solvers.items import item_rewards
 from skreward.utils.arrays import compute_dtype
 from skreward.utils.compat import StrOptions, fit_context
@@ -174,23 +175,16 @@ class ControlledReward(BaseRewardModel):
         X, y, sample_weight = indexable(X, y, sample_weight)
         covariates = check_covariates(X, covariates)
         model = clone(self.estimator)
-        if isinstance(model, Pipeline):
-            X = _fit_transform(model, X, y)
+        X = _fit_transform(model, X, y)
+        own = {"sample_weight": sample_weight, "prompt_ids": prompt_ids}
+        max_pairs = getattr(reward, "max_pairs", None)
         comparisons = check_comparisons(
-            self,
-            X,
-            y,
-            sample_weight,
-            prompt_ids=prompt_ids,
-            max_pairs=getattr(reward, "max_pairs", None),
-            random_state=0,
+            self, X, y, **own, max_pairs=max_pairs, random_state=0
         )
         within = Within(comparisons, covariates_of_items(X, covariates))
-        fit_params = {"sample_weight": sample_weight, "prompt_ids": prompt_ids}
-        fit_params = {k: v for k, v in fit_params.items() if v is not None}
         if self.control == "nuisance":
             X = _widen(X, within.scaled)
-        self._last_step(model).fit(X, y, **fit_params)
+        self._last_step(model).fit(X, y, **given(**own))
         self.estimator_ = model
         self._control(comparisons, within)
         return self
@@ -281,10 +275,13 @@ class ControlledReward(BaseRewardModel):
         return tags
 
 
-def _fit_transform(pipeline, X, y):
-    """Fit a pipeline's steps but the last; gives what the last one sees."""
-    for _, step in pipeline.steps[:-1]:
-        if step is not None and step != "passthrough":
+def _fit_transform(model, X, y):
+    """Fit the steps before the reward; gives what the reward sees."""
+    steps = model.steps[:-1] if isinstance(model, Pipeline) else []
+    for _, step in steps:
+        if hasattr(step, "fit_transform"):
+            X = step.fit_transform(X, y)
+        elif step is not None and step != "passthrough":
             X = step.fit(X, y).transform(X)
     return X
 

@@ -225,13 +225,16 @@ class RewardEnsemble(BaseRewardModel):
         with config_context(assume_finite=True):
             rewards = self._fit_members(template, members, sample, weights)
         self.estimators_ = members
+        self._set(sample, rewards)
+        return self
+
+    def _set(self, sample, rewards):
+        """Set how the members' rewards of the training items are aligned."""
         self.sample_ = sample_of(sample.items)
         self.member_shift_ = np.average(rewards, axis=1, weights=sample.item_weight)
         self.member_scale_ = sample.margin_scale(rewards)
-        self.offset_ = mean_reward(
-            self._aggregate(self._align(rewards)), sample.item_weight
-        )
-        return self
+        aggregated = self._aggregate(self._align(rewards))
+        self.offset_ = mean_reward(aggregated, sample.item_weight)
 
     def predict(self, X: PairsOrItems, return_std: bool = False) -> Any:
         """Reward of every item, or margin of every pair, and the members' spread.

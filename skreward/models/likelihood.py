@@ -7,7 +7,12 @@ from sklearn.utils.validation import check_is_fitted
 from skreward.data.comparisons import Comparisons
 from skreward.data.gate import check_comparisons, is_pairs
 from skreward.data.pairs import PairsOrItems
-from skreward.models.base import BaseRewardModel, mean_reward, sample_of
+from skreward.models.base import (
+    BaseRewardModel,
+    mean_reward,
+    require_pairs,
+    sample_of,
+)
 from skreward.objectives import OBJECTIVES, TIES
 from skreward.utils.arrays import out_of_range
 from skreward.utils.typing import TiesLaw
@@ -92,11 +97,7 @@ class LikelihoodReward(BaseRewardModel):
 
     def _margin(self, X, method):
         check_is_fitted(self)
-        if not is_pairs(X):
-            raise ValueError(
-                f"{method} needs pairs, (n_pairs, 2, n_features) or an "
-                f"EmbeddingPairs, got shape {np.shape(X)}."
-            )
+        require_pairs(X, method)
         return self.predict(X)
 
     def _check_data(

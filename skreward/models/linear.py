@@ -178,18 +178,13 @@ class LinearReward(LikelihoodReward):
         if self.ties != "half" and self.covariance is not None:
             raise ValueError(
                 f'covariance={self.covariance!r} is that of ties="half", got ties='
-                f"{self.ties!r}. Set covariance=None."
+                f"{self.ties!r}, whose parameter is uncertain too. Set covariance=None."
             )
 
     def _check_groups(self, comparisons):
         """Groups of dependent pairs, or None; refuses what has no covariance."""
         if self.covariance is None:
             return None
-        if self.ties != "half":
-            raise ValueError(
-                f'covariance={self.covariance!r} needs ties="half", got ties='
-                f"{self.ties!r}, whose parameter is uncertain too."
-            )
         n_features = comparisons.items.shape[1]
         if n_features > MAX_FEATURES:
             raise ValueError(

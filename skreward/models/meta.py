@@ -23,12 +23,17 @@ def fit_parameters(meta, estimator, params, **own):
     With metadata routing what it asks for; else everything. ``own`` are those that the
     wrapper itself knows; where given, they are for a Pipeline's last step.
     """
-    own = {name: value for name, value in own.items() if value is not None}
+    own = given(**own)
     if get_config()["enable_metadata_routing"]:
         return dict(process_routing(meta, "fit", **params, **own).estimator.fit)
     is_pipeline = isinstance(estimator, Pipeline)
     prefix = f"{estimator.steps[-1][0]}__" if is_pipeline else ""
     return {**params, **{prefix + name: value for name, value in own.items()}}
+
+
+def given(**params):
+    """Leave out the parameters that are None."""
+    return {name: value for name, value in params.items() if value is not None}
 
 
 def take_parameters(params, positions, n_samples):

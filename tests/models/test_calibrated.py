@@ -64,8 +64,21 @@ def model(request, data):
     return CalibratedReward(reward, method=request.param).fit(data.pairs, data.y)
 
 
+def search_over(model):
+    return GridSearchCV(model, {"alpha": [1e-3]}, cv=2)
+
+
 def swapped(pairs):
     return EmbeddingPairs(pairs.embeddings, pairs.index[:, ::-1], pairs.prompt_ids)
+
+
+@pytest.mark.parametrize("wrap", [lambda model: model, make_pipeline, search_over])
+def test_rewards_come_through_a_pipeline_or_a_search(wrap, data):
+    model = CalibratedReward(wrap(BradleyTerryRegressor()), cv=2)
+    model.fit(data.pairs, data.y)
+    candidates = data.embeddings[:40].reshape(20, 2, -1)
+    wanted = model.predict(data.embeddings[:40]).reshape(20, 2)
+    assert_array_equal(model.predict_reward(candidates), wanted)
 
 
 def test_the_temperature_is_that_of_scikit_learn(data):
