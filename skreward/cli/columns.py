@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from difflib import get_close_matches
+from difflib import SequenceMatcher
 from math import isfinite
 
 import numpy as np
@@ -24,6 +24,8 @@ VOCABULARIES = (
 TIES = {"tie", "draw", "tie (bothbad)"}
 UNDERSTOOD = "1 / 0, numbers between, 1 / -1, A / B, first / second, True / False, tie"
 MOST_SHOWN = 5
+# How like two names are that may be one: 1 is equal, one letter of six 0.83.
+ALIKE = 0.85
 
 
 def find_form(table: Table) -> tuple[str, ...]:
@@ -216,12 +218,15 @@ def _from_json(cell):
 
 def _did_you_mean(wanted, have):
     """Suggest columns whose names differ in case, spaces or a letter or two."""
-    plain = {_plain(name): name for name in reversed(have)}
+    free = [name for name in have if name not in wanted]
     hints = []
     for name in wanted:
-        close = get_close_matches(_plain(name), plain, n=1, cutoff=0.85)
-        if close and plain[close[0]] not in wanted:
-            hints.append(f"{name!r} for {plain[close[0]]!r}")
+        likeness = [
+            SequenceMatcher(None, name, _plain(other)).ratio() for other in free
+        ]
+        if name not in have and max(likeness, default=0) >= ALIKE:
+            found = free.pop(likeness.index(max(likeness)))
+            hints.append(f"{name!r} for {found!r}")
     return f" (did you mean {', '.join(hints)}?)" if hints else ""
 
 

@@ -1,8 +1,10 @@
 """However a command ends: an exit code, and one line on stderr where it failed."""
 
+import _thread
 import logging
 import os
 import sys
+import threading
 import traceback
 import warnings
 from contextlib import contextmanager, redirect_stdout
@@ -54,7 +56,7 @@ def ends_in_a_line(group: click.Group, args=None) -> int:
     shows_traceback = "--traceback" in args
     logging.basicConfig(level=logging.WARNING, format="skreward: %(message)s")
     stdout = Stdout(sys.stdout)
-    with warnings.catch_warnings(), redirect_stdout(stdout):
+    with warnings.catch_warnings(), redirect_stdout(stdout), _no_interrupt_lost():
         warnings.showwarning = _show_warning
         try:
             code = _invoke(group, args)
@@ -67,6 +69,25 @@ def ends_in_a_line(group: click.Group, args=None) -> int:
                 traceback.print_exc()
             return _fail(error)
     return code
+
+
+@contextmanager
+def _no_interrupt_lost():
+    """Give an interrupt again that fell into a finalizer, where Python drops it."""
+    before = sys.unraisablehook
+
+    def hook(unraisable):
+        if issubclass(unraisable.exc_type, KeyboardInterrupt):
+            # Later: here it would be dropped again.
+            threading.Timer(0.05, _thread.interrupt_main).start()
+        else:
+            before(unraisable)
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 def _invoke(group, args):

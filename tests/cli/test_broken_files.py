@@ -186,6 +186,13 @@ BROKEN = {
         "you mean 'prompt' for 'Prompt', 'chosen' for 'Chosen', 'rejected' for "
         f"'Rejected'?){WANTED}",
     ),
+    "other numbers": (
+        "x.csv",
+        "prompt,response_1,response_2\np,a,b\n",
+        "PATH:1: no column holds responses among 'prompt', 'response_1', 'response_2' "
+        "(did you mean 'response_a' for 'response_1', 'response_b' for 'response_2'?)"
+        f"{WANTED}",
+    ),
     "a slip of the hand": (
         "x.csv",
         "promt,chosen,rejected\np,a,b\n",

@@ -37,7 +37,8 @@ def test_help_imports_no_science():
 @pytest.mark.parametrize("seconds", [0.02, 0.4, 1.5])
 def test_an_interrupt_while_libraries_are_imported(tmp_path, tiny, seconds):
     path = write_jsonl(tmp_path / "x.jsonl", good_and_bad())
-    process = start("fit", path, "-o", tmp_path / "m.skops", "--model", tiny)
+    args = ["fit", path, "-o", tmp_path / "m.skops", "--model", tiny]
+    process = start(*args)
     assert process.stdout.readline() == "ready\n"
     time.sleep(seconds)
     process.send_signal(signal.SIGINT)
@@ -52,6 +53,24 @@ def test_an_interrupt_that_an_import_turns_into_another_error():
     failed.__context__ = KeyboardInterrupt()
     assert ending._is_interrupt(failed)
     assert not ending._is_interrupt(ImportError("no such package"))
+
+
+def test_an_interrupt_that_falls_into_a_finalizer(command, tmp_path, monkeypatch):
+    class Finalized:
+        def __del__(self):
+            raise KeyboardInterrupt
+
+    def work(*args, **options):
+        del args, options
+        Finalized()
+        for _ in range(1000):
+            time.sleep(0.01)
+
+    monkeypatch.setattr("skreward.cli.commands.make_embedding", work)
+    before = sys.unraisablehook
+    code, out, err = command.run("fit", "x.jsonl", "-o", tmp_path / "m.skops")
+    assert (code, out, err) == (130, "", "skreward: interrupted\n")
+    assert sys.unraisablehook is before
 
 
 def test_a_stdout_that_is_full(tmp_path, tiny, model):
