@@ -158,6 +158,16 @@ def read_labels(table: Table, name: str, values=None) -> np.ndarray:
     return y
 
 
+def decoded(cell, begins="[{-0123456789"):
+    """Read a text that begins, and goes on, as JSON; any other cell stays as it is."""
+    if not isinstance(cell, str) or cell.lstrip()[:1] not in tuple(begins):
+        return cell
+    try:
+        return json.loads(cell)
+    except (ValueError, RecursionError):
+        return cell
+
+
 def as_number(cell) -> float | None:
     """Give a cell as a finite number, or None."""
     if isinstance(cell, bytes):
@@ -203,12 +213,7 @@ def _word(cell) -> float | str:
 
 def _from_json(cell):
     """Read chat messages out of a text; any other text stays as it is."""
-    if not (isinstance(cell, str) and cell.lstrip()[:1] == "["):
-        return cell
-    try:
-        value = json.loads(cell)
-    except (ValueError, RecursionError):
-        return cell
+    value = decoded(cell, "[")
     is_chat = isinstance(value, list) and all(
         isinstance(message, dict) and {"role", "content"} <= message.keys()
         for message in value

@@ -32,14 +32,13 @@ from skreward.cli.output import make_writer, named_errors
 from skreward.cli.preferences import Preferences, read_preferences, read_rows
 from skreward.cli.printing import count, say, show_results, written
 from skreward.cli.ranks import ranks_within
+from skreward.data.leaks import known_prompts, trained_on
 from skreward.metrics import best_of_n_curve
 from skreward.model_selection import PromptDisjointKFold
 from skreward.text.items import TextPairs, check_template
 from skreward.text.transformer import LLMEmbeddingTransformer
 
 LONG_SECONDS = 2.0
-# Where the pipeline that `fit` saves keeps which prompts it was trained on.
-TRAINED = "trained_prompt_ids_"
 
 
 def make_embedding(model, **options) -> LLMEmbeddingTransformer:
@@ -126,7 +125,6 @@ def _save(features, model, preferences, output):
     ]
     fitted.set_params(**dict.fromkeys(devices, "auto"))
     forget_machine(features)
-    setattr(fitted, TRAINED, np.unique(preferences.pair_prompts))
     with named_errors(output):
         persistence.save(fitted, output)
 
@@ -253,8 +251,8 @@ def _evaluate(fitted, model, pairs, preferences):
     margin = model.predict(pairs)
     coin = np.random.default_rng(0).uniform(-1, 1, len(margin))
     results = [score_pairs("model", model, pairs, y, margin)]
-    trained = np.isin(prompts, getattr(fitted, TRAINED, []))
-    new = np.flatnonzero(~trained)
+    trained, is_new = trained_on(known_prompts(fitted), prompts)
+    new = np.flatnonzero(is_new)
     n_trained = len(np.unique(prompts[trained]))
     notes = _remarks_on_labels(preferences)
     if n_trained:

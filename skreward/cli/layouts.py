@@ -1,10 +1,8 @@
 """Tables in published layouts, rewritten as the pairs that the commands read."""
 
-import json
-
 import click
 
-from skreward.cli.columns import LABEL
+from skreward.cli.columns import LABEL, decoded
 from skreward.cli.files import DataError, Table
 from skreward.cli.printing import count, warn
 from skreward.datasets import preferences
@@ -32,7 +30,7 @@ def in_pairs(table: Table, layout: str, label: str | None) -> tuple[Table, str |
     if layout in OWN:
         return table, label
     if table.is_json_in_text:
-        rows = [{k: _decoded(v) for k, v in row.items()} for row in rows]
+        rows = [{k: decoded(v) for k, v in row.items()} for row in rows]
     try:
         data = preferences.read_preferences(rows, layout, label=label)
     except preferences.LayoutError as error:
@@ -58,13 +56,3 @@ def _find(table, label):
         raise table.error(None, str(error)) from None
     except ValueError:
         return "pairs"
-
-
-def _decoded(cell):
-    """Read a cell that holds JSON of a list, an object or a number."""
-    if not isinstance(cell, str) or cell[:1] not in "[{-0123456789":
-        return cell
-    try:
-        return json.loads(cell)
-    except (ValueError, RecursionError):
-        return cell

@@ -1,13 +1,12 @@
 """What the commands do that take a fitted model to where it is used."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
 
-from skreward.cli.columns import find_form, is_blank, text_cells
+from skreward.cli.columns import decoded, find_form, is_blank, text_cells
 from skreward.cli.features import embedding_of
 from skreward.cli.files import DataError, Table, read_table
 from skreward.cli.output import make_writer
@@ -151,12 +150,7 @@ def _with_responses(table: Table) -> Table:
 def _list_of(cell, name, table: Table):
     """Read a list that a text cell holds as JSON."""
     if name in ("responses", "chosen", "rejected") and isinstance(cell, str):
-        text = cell.strip()
-        if table.is_json_in_text and text.startswith("["):
-            try:
-                return json.loads(text)
-            except ValueError:
-                return cell
+        return decoded(cell, "[") if table.is_json_in_text else cell
     if name == "num_correct" and isinstance(cell, str) and cell.isdigit():
         return int(cell)
     return cell

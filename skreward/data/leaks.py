@@ -45,6 +45,21 @@ def known_prompts(model) -> dict[str, Any] | None:
     return None
 
 
+def trained_on(known, prompt_ids) -> tuple[np.ndarray, np.ndarray]:
+    """Tell which prompts a model was trained on, and which are new to it.
+
+    Both are masks of ``prompt_ids``. Of a model that was trained on more prompts than
+    are kept, some may be either: those are in neither mask.
+    """
+    distinct, of = np.unique(prompt_ids, return_inverse=True)
+    if known is None:
+        return np.zeros(len(of), dtype=bool), np.ones(len(of), dtype=bool)
+    hashes, kept = _hash_each(distinct), known["hashes"]
+    is_known = np.isin(hashes, kept)
+    is_told = len(kept) < MAX_KEPT or hashes <= kept[-1]
+    return is_known[of], (~is_known & is_told)[of]
+
+
 def warn_of_known_prompts(known, pair_prompt_ids) -> None:
     """Warn where a test holds prompts of the training, and is not the training."""
     hashes = _hashes(pair_prompt_ids)
@@ -76,19 +91,21 @@ def _print_of(hashes, n_pairs) -> dict[str, int]:
 def _hashes(ids) -> np.ndarray:
     """Give the distinct hashes of ids, sorted: the same in every process."""
     ids = np.asarray(ids).ravel()
+    if ids.dtype.kind not in "iub":
+        ids = np.array(list(dict.fromkeys(ids.tolist())), dtype=object)
+    # By sorting, which takes a third of the time of np.unique.
+    found = np.sort(_hash_each(ids))
+    return found[np.concatenate([[True], found[1:] != found[:-1]])]
+
+
+def _hash_each(ids) -> np.ndarray:
     if ids.dtype.kind in "iub":
         mixed = ids.astype(np.int64).view(np.uint64)
         # The finalizer of splitmix64, which maps no two numbers to one.
         mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        found = mixed ^ (mixed >> np.uint64(31))
-    else:
-        found = np.array(
-            [_digest(value) for value in dict.fromkeys(ids.tolist())], dtype=np.uint64
-        )
-    # By sorting, which takes a third of the time of np.unique.
-    found = np.sort(found)
-    return found[np.concatenate([[True], found[1:] != found[:-1]])]
+        return mixed ^ (mixed >> np.uint64(31))
+    return np.array([_digest(value) for value in ids.tolist()], dtype=np.uint64)
 
 
 def _digest(value) -> int:

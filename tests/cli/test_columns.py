@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from skreward.cli.columns import is_blank, read_labels
+from skreward.cli.columns import decoded, is_blank, read_labels
 from skreward.cli.files import DataError, Table
 from tests.cli.tables import good_and_bad, labelled, write_jsonl, write_rows
 
@@ -199,3 +199,10 @@ def test_pairs_of_equal_texts(command, tmp_path, model, tiny):
     assert (code, err) == (0, "")
     report = command.report("evaluate", model, path)
     assert (report["n_pairs"], report["n_equal_pairs"]) == (len(rows), 2)
+
+
+@pytest.mark.parametrize("cell", ["[" * 10**5, "[1", "", " ", "plain", None, 3])
+def test_what_is_no_json_stays_as_it_is(cell):
+    assert decoded(cell) == cell
+    assert decoded(cell, "[") == cell
+    assert decoded(' ["a"]', "[") == ["a"]

@@ -23,7 +23,7 @@ from skreward import (
     TextStatisticsTransformer,
 )
 from skreward.data.comparisons import TakenApart
-from skreward.data.leaks import MAX_KEPT, remember_prompts
+from skreward.data.leaks import MAX_KEPT, remember_prompts, trained_on
 from skreward.metrics import neg_preference_log_loss_scorer, order_consistency_scorer
 from skreward.model_selection import PromptDisjointKFold, train_test_split_pairs
 from skreward.text.tables import is_text
@@ -259,6 +259,27 @@ def test_a_million_pairs_cost_little_and_leave_little():
     assert len(kept) == MAX_KEPT
     assert kept.nbytes <= 2**17
     assert (np.diff(kept.astype(float)) > 0).all()
+
+
+@pytest.mark.parametrize("kind", [int, str])
+def test_what_a_sample_of_the_prompts_does_not_tell_is_neither_known_nor_new(kind):
+    n = 2 * MAX_KEPT
+    prompt_ids = np.arange(n).astype(kind)
+    index = np.arange(n).reshape(-1, 2)
+    model = BradleyTerryRegressor()
+    remember_prompts(model, TakenApart(None, index, prompt_ids), index, reset=True)
+    asked = np.arange(2 * n).astype(kind)
+    is_known, is_new = trained_on(model._known_prompts, asked)
+    assert is_known[:n].sum() == MAX_KEPT
+    assert not is_known[n:].any()
+    assert not is_new[:n].any()
+    # As many of the new ones are told as of the known ones, but for chance.
+    assert abs(is_new[n:].sum() - MAX_KEPT) < 5 * MAX_KEPT**0.5
+    remember_prompts(model, TakenApart(None, index[:9], prompt_ids), index[:9],
+                     reset=True)  # fmt: skip
+    is_known, is_new = trained_on(model._known_prompts, asked)
+    assert is_known.sum() == 18
+    assert (is_known ^ is_new).all()
 
 
 def test_batches_of_partial_fit_add_up(preferences):
