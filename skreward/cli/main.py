@@ -35,10 +35,12 @@ def _label_values(context, parameter, value):
 
 DATA = click.argument("data", type=PATH)
 MODEL = click.argument("model_file", metavar="MODEL", type=PATH)
-OUTPUT = click.option("-o", "--output", required=True, type=PATH, help="Where to.")
+OUTPUT = click.option(
+    "-o", "--output", required=True, type=PATH, help="File or folder to write."
+)
 FORCE = click.option("--force", is_flag=True, help="Replace an existing output.")
 JSON = click.option(
-    "--json", "as_json", is_flag=True, help="Last line: one JSON object."
+    "--json", "as_json", is_flag=True, help="Print a JSON object as the last line."
 )
 CACHE = click.option(
     "--cache-dir", type=PATH, help="Folder that keeps embeddings for the next run."
@@ -139,9 +141,13 @@ def cli(traceback):
 @OUTPUT
 @click.option("--model", help="Embedding model: hub id or folder.")
 @click.option(
-    "--template", default="auto", show_default=True, help="Prompt and response."
+    "--template",
+    default="auto",
+    show_default=True,
+    help="How a text is made of {prompt} and {response}; auto: the embedding model's "
+    "chat template, where it has one.",
 )
-@click.option("--max-length", type=click.IntRange(1), help="Tokens of a text.")
+@click.option("--max-length", type=click.IntRange(1), help="Most tokens of a text.")
 @click.option(
     "--truncation-side",
     type=click.Choice(["middle", "left", "right"]),
@@ -163,7 +169,13 @@ def cli(traceback):
     show_default=True,
     help="Embedding and statistics of the text; or the embedding, for export.",
 )
-@click.option("--folds", type=click.IntRange(2), default=5, show_default=True)
+@click.option(
+    "--folds",
+    type=click.IntRange(2),
+    default=5,
+    show_default=True,
+    help="Parts that the prompts are dealt to.",
+)
 @click.option("--seed", type=SEED, default=0, show_default=True)
 @click.option(
     "--device",

@@ -100,7 +100,7 @@ class BradleyTerryRegressorCV(LinearReward):
     scores_ : array of shape (n_folds, n_alphas)
         Scores of the folds; NaN where no two rated items of a fold differ.
 
-    coef_, offset_, loss_, n_iter_
+    coef_, offset_, loss_, n_iter_, sample_
         As in `BradleyTerryRegressor`, fitted on everything.
 
     debiased_coef_, coef_covariance_, unidentified_, item_mean_
