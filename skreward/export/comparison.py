@@ -34,9 +34,11 @@ def rows_of(model: Any, X: Any = None) -> np.ndarray:
     back through the steps before it.
     """
     if X is None:
-        *before, (_, reward) = flat_steps(after_encoder(model))
-        rows = np.asarray(reward.sample_, dtype=np.float64)
-        for _, step in reversed(before):
+        steps = [step for _, step in flat_steps(after_encoder(model))]
+        while not hasattr(steps[-1], "sample_"):
+            steps.pop()
+        rows = np.asarray(steps.pop().sample_, dtype=np.float64)
+        for step in reversed(steps):
             if hasattr(step, "inverse_transform"):
                 rows = step.inverse_transform(rows)
         return rows

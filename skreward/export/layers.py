@@ -10,6 +10,7 @@ and end as rewards of shape (n, 1). Affine layers that follow each other are one
 """
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,8 +38,11 @@ from sklearn.svm import LinearSVC
 from sklearn.utils.validation import check_is_fitted
 
 from skreward.models.bradley_terry import BradleyTerryRegressor
+from skreward.models.bradley_terry_cv import BradleyTerryRegressorCV
 from skreward.models.bradley_terry_mlp import BradleyTerryMLPRegressor
+from skreward.models.calibrated import CalibratedReward
 from skreward.models.classifier import PairwiseClassifierReward
+from skreward.models.controlled import ControlledReward
 from skreward.models.ensemble import RewardEnsemble
 from skreward.models.itemwise import ItemwiseTransformer
 from skreward.text.transformer import LLMEmbeddingTransformer
@@ -63,8 +67,8 @@ DEAD = 10 * float(np.finfo(np.float32).eps)
 HINT = (
     "Foldable are StandardScaler, RobustScaler, MaxAbsScaler, MinMaxScaler("
     "clip=False), PCA, TruncatedSVD, Normalizer('l2'), pipelines of them, and on top "
-    "linear rewards, networks, rewards of linear classifiers and mean ensembles of "
-    "linear rewards."
+    "linear rewards, networks, rewards of linear classifiers, mean ensembles of linear "
+    "rewards, and temperatures."
 )
 
 
@@ -208,6 +212,12 @@ def flat_steps(model: Any, name: str = "model") -> list[tuple[str, Any]]:
     if isinstance(model, ItemwiseTransformer):
         check_is_fitted(model)
         return flat_steps(model.transformer_, name)
+    if isinstance(model, CalibratedReward):
+        check_is_fitted(model)
+        return [*flat_steps(model.estimator_, name), ("calibration", model)]
+    if isinstance(model, ControlledReward):
+        check_is_fitted(model)
+        return [*flat_steps(model.estimator_, name)[:-1], ("control", model)]
     if type(model) is Pipeline:
         return [
             flat
@@ -226,6 +236,10 @@ def after_encoder(model: Any) -> Any:
         return model[1:]
     if type(model) is Pipeline and type(model[0]) is Pipeline:
         return Pipeline([("first", after_encoder(model[0])), *model.steps[1:]])
+    if isinstance(model, CalibratedReward | ControlledReward):
+        inner = copy(model)
+        inner.estimator_ = after_encoder(model.estimator_)
+        return inner
     return model
 
 
@@ -355,6 +369,22 @@ def _classifier(step) -> list[Layer]:
     return [*layers, Affine(_double(last.coef_).reshape(1, -1).T, bias)]
 
 
+def _calibrated(step) -> list[Layer]:
+    if step.method != "temperature":
+        raise _NotFoldable(f"method={step.method!r} maps margins, and no rewards")
+    return [Affine(np.eye(1) / step.temperature_, np.zeros(1))]
+
+
+def _controlled(step) -> list[Layer]:
+    name, reward = flat_steps(step.estimator_)[-1]
+    linear = _only(_merged(_layers(name, reward)))
+    weight, bias = linear.weight, linear.bias - _double(step.offset_)
+    if step.control == "nuisance":
+        # What stands behind the features are covariates, which no reward sees.
+        return [Affine(weight[: len(step.sample_[0])], bias)]
+    return [Affine(weight - _double(step.direction_)[:, np.newaxis], bias)]
+
+
 def _ensemble(step) -> list[Layer]:
     if step.aggregation != "mean":
         raise _NotFoldable(f"aggregation={step.aggregation!r} is no mean")
@@ -369,7 +399,7 @@ def _ensemble(step) -> list[Layer]:
 def _only(layers: tuple[Layer, ...]) -> Affine:
     """Give the one affine layer that a linear reward is."""
     if len(layers) != 1 or not isinstance(layers[0], Affine):
-        raise _NotFoldable("its members are not linear")
+        raise _NotFoldable("what it is made of is not linear")
     return layers[0]
 
 
@@ -384,6 +414,9 @@ FOLDS: dict[type, Callable[[Any], list[Layer]]] = {
     FunctionTransformer: _function,
     BradleyTerryRegressor: _linear,
     BradleyTerryMLPRegressor: _network,
+    BradleyTerryRegressorCV: _linear,
+    CalibratedReward: _calibrated,
+    ControlledReward: _controlled,
     PairwiseClassifierReward: _classifier,
     RewardEnsemble: _ensemble,
 }

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from skreward.data.gate import check_comparisons, take_apart
 from skreward.data.pairs import EmbeddingPairs
 from skreward.metrics import order_consistency_score
-from skreward.models.base import BaseRewardModel, mean_reward
+from skreward.models.base import BaseRewardModel, mean_reward, sample_of
 from skreward.models.covariates import Within, check_covariates, covariates_of_items
 from skreward.models.meta import given
 from skreward.solvers.items import item_rewards
@@ -234,6 +234,7 @@ class ControlledReward(BaseRewardModel):
             plain_reward = reward._reward(items)
             self.direction_ = within.direction(plain_reward)
             controlled = self._without_offset(items)
+        self.sample_ = sample_of(items)
         self.offset_ = mean_reward(controlled, comparisons.item_weight)
         self.report_ = {
             "correlation": within.correlation(plain_reward),

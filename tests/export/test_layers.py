@@ -24,6 +24,9 @@ from sklearn.svm import LinearSVC
 from skreward import (
     BradleyTerryMLPRegressor,
     BradleyTerryRegressor,
+    BradleyTerryRegressorCV,
+    CalibratedReward,
+    ControlledReward,
     ItemwiseTransformer,
     PairwiseClassifierReward,
     RewardEnsemble,
@@ -58,6 +61,10 @@ REWARDS = [
     PairwiseClassifierReward(make_pipeline(StandardScaler(), LogisticRegression())),
     PairwiseClassifierReward(LinearSVC()),
     RewardEnsemble(n_estimators=3, random_state=0),
+    BradleyTerryRegressorCV(alphas=[0.01, 1.0], cv=2),
+    CalibratedReward(BradleyTerryRegressor(), cv=2),
+    CalibratedReward(PairwiseClassifierReward(), cv=2),
+    CalibratedReward(NETWORK, cv=2),
     RewardEnsemble(PairwiseClassifierReward(), n_estimators=3, random_state=0),
 ]
 
@@ -93,6 +100,41 @@ def test_a_linear_reward_is_one_affine_layer_whatever_is_before(preferences):
     assert layer.weight.dtype == layer.bias.dtype == np.float64
 
 
+@pytest.mark.parametrize("control", ["orthogonal", "nuisance"])
+def test_a_controlled_reward(control, preferences):
+    covariates = np.random.default_rng(0).normal(size=len(preferences.embeddings))
+    inner = make_pipeline(
+        ItemwiseTransformer(StandardScaler()), BradleyTerryRegressor()
+    )
+    for reward in (BradleyTerryRegressor(), inner):
+        model = ControlledReward(reward, control=control)
+        model.fit(preferences.pairs, preferences.y, covariates=covariates)
+        rows = preferences.embeddings
+        assert_allclose(fold(model).predict(rows), model.predict(rows), 1e-9, 1e-10)
+        assert_allclose(
+            fold(model).predict(rows_of(model)), model.predict(rows_of(model)), 1e-7
+        )
+    with pytest.raises(ValueError, match=r"'control'.*is not linear"):
+        fold(
+            ControlledReward(NETWORK, control=control).fit(
+                preferences.pairs, preferences.y, covariates=covariates
+            )
+        )
+
+
+def test_a_calibrated_pipeline_folds_as_a_whole(preferences):
+    inner = make_pipeline(
+        ItemwiseTransformer(StandardScaler()), BradleyTerryRegressor()
+    )
+    model = CalibratedReward(inner, cv=2).fit(preferences.pairs, preferences.y)
+    rows = preferences.embeddings
+    assert_allclose(fold(model).predict(rows), model.predict(rows), 1e-9, 1e-10)
+    assert len(fold(model).layers) == 1
+    assert_allclose(
+        fold(model).predict(rows_of(model)), model.predict(rows_of(model)), 1e-7
+    )
+
+
 def test_a_search_folds_as_its_best(preferences):
     search = GridSearchCV(
         make_pipeline(StandardScaler(), BradleyTerryRegressor()),
@@ -120,7 +162,12 @@ def test_a_search_folds_as_its_best(preferences):
         ),
         ("passthrough", RewardEnsemble(aggregation="min"), "aggregation='min'"),
         ("passthrough", RewardEnsemble(aggregation="lcb"), "aggregation='lcb'"),
-        ("passthrough", RewardEnsemble(NETWORK, n_estimators=2), "are not linear"),
+        ("passthrough", RewardEnsemble(NETWORK, n_estimators=2), "is not linear"),
+        (
+            "passthrough",
+            CalibratedReward(BradleyTerryRegressor(), method="isotonic", cv=2),
+            "method='isotonic'",
+        ),
     ],
     ids=str,
 )
