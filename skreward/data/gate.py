@@ -45,7 +45,7 @@ def is_pairs(X) -> bool:
     """Whether a sample of X is a comparison rather than an item."""
     if isinstance(X, EmbeddingPairs) or is_text_pairs(X):
         return True
-    return len(X.shape if hasattr(X, "shape") else np.shape(X)) == 3
+    return len(X.shape if hasattr(X, "shape") else np.asarray(X).shape) == 3
 
 
 def take_apart(X, *, keeps_items=False) -> TakenApart:
