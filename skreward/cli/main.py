@@ -144,8 +144,8 @@ def cli(traceback):
     "--template",
     default="auto",
     show_default=True,
-    help="How a text is made of {prompt} and {response}; auto: the embedding model's "
-    "chat template, where it has one.",
+    help="How a text is made of {prompt} and {response}; auto: a blank line between "
+    "strings, the model's chat template for messages.",
 )
 @click.option("--max-length", type=click.IntRange(1), help="Most tokens of a text.")
 @click.option(
