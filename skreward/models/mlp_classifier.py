@@ -43,7 +43,9 @@ class RewardMLPClassifier(NetworkMixin, ClassifierMixin, BaseEstimator):
         Of the hidden layers.
 
     alpha : float, default=1e-6
-        Strength of the penalty on the *mean* loss, as in `BradleyTerryMLPRegressor`.
+        Strength of the penalty on the *mean* loss; it acts as that of
+        `BradleyTerryMLPRegressor`. On sentence embeddings larger values ordered worse:
+        0.678 with 1e-4 and 0.672 with 1e-3, instead of 0.688.
 
     batch_size : int or "auto", default="auto"
         Rows a step. "auto" is a sixteenth of the training rows, at least 128 and at
