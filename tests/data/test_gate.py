@@ -282,6 +282,7 @@ def test_what_a_sample_of_the_prompts_does_not_tell_is_neither_known_nor_new(kin
     assert (is_known ^ is_new).all()
 
 
+@pytest.mark.torch
 def test_batches_of_partial_fit_add_up(preferences):
     from skreward import BradleyTerryMLPRegressor
 

@@ -220,6 +220,7 @@ def test_a_classifier_fails_on_local_pairs_and_recovers_with_global_ones(seed):
     assert correlation["bradley-terry", 1.0] > 0.9
 
 
+@pytest.mark.torch
 def test_trees_fail_on_local_pairs_and_a_network_does_not():
     local, anywhere = (
         make_local_pairs(max_distance=d, random_state=0) for d in (0.1, 1)
