@@ -113,3 +113,12 @@ def test_the_map_names_every_room_in_the_order_of_imports():
     assert {name.split(".")[0] for name in MODULES if "_" not in name[:2]} <= set(named)
     ranks = [rank(name) for name in named if name in MODULES]
     assert ranks == sorted(ranks)
+
+
+def test_what_the_extra_test_installs_is_imported_never_skipped():
+    lines = CONFIG["options"]["install_requires"].split()
+    lines += CONFIG["options.extras_require"]["test"].split()
+    there = {re.match(r"[\w.-]+", line)[0].replace("-", "_") for line in lines}
+    for path in (ROOT / "tests").rglob("*.py"):
+        for name in re.findall(r"importorskip\(\s*\"(\w+)", path.read_text()):
+            assert name not in there, f"{path} would skip where {name} is broken"

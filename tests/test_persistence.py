@@ -177,7 +177,8 @@ def test_words_that_are_spelt_as_the_file_spells_its_own(path):
 
 
 def test_trusted_names_are_allowed_and_no_parts_of_them(path):
-    lightgbm = pytest.importorskip("lightgbm")
+    import lightgbm
+
     fitted = lightgbm.LGBMClassifier(n_estimators=2, verbose=-1).fit(X, Y)
     skreward.save(fitted, path)
     with pytest.raises(ValueError, match=r"not trusted: .*lightgbm") as refused:

@@ -19,7 +19,7 @@ SCALARS = (
 BIT_GENERATORS = frozenset("MT19937 PCG64 PCG64DXSM Philox SFC64".split())
 # What scikit-learn's public estimators are made of, by module.
 PARTS = {
-    "scipy.interpolate._bsplines": "BSpline",
+    "scipy.interpolate._bsplines": "BSpline _BSpline",  # the latter from SciPy 1.18
     "sklearn._loss.link": "HalfLogitLink IdentityLink Interval LogLink LogitLink "
     "MultinomialLogit",
     "sklearn._loss.loss": "AbsoluteError ExponentialLoss HalfBinomialLoss "

@@ -64,7 +64,8 @@ def test_bad_input(arguments, params, words):
 
 
 def test_display(preferences):
-    matplotlib = pytest.importorskip("matplotlib")
+    import matplotlib
+
     matplotlib.use("Agg")
     from matplotlib.figure import Figure
 

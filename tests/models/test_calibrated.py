@@ -363,7 +363,8 @@ def test_texts_go_to_a_pipeline_that_reads_them():
 
 
 def test_the_display_takes_it(model, data):
-    matplotlib = pytest.importorskip("matplotlib")
+    import matplotlib
+
     matplotlib.use("Agg")
     from skreward.plotting import CalibrationDisplay
 

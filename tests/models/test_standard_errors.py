@@ -149,7 +149,8 @@ def test_every_model_of_a_path_has_its_own(data):
 
 
 def test_intervals_are_a_table_and_a_frame(data, model, tmp_path):
-    pd = pytest.importorskip("pandas")
+    import pandas as pd
+
     names = [f"feature {k}" for k in range(5)]
     table = model.coef_intervals(names, confidence_level=0.9)
     assert list(table) == ["feature", "coef", "std", "lower", "upper"]
@@ -166,7 +167,8 @@ def test_intervals_are_a_table_and_a_frame(data, model, tmp_path):
 
 
 def test_the_display_shows_what_a_pipeline_pays_for(data):
-    matplotlib = pytest.importorskip("matplotlib")
+    import matplotlib
+
     matplotlib.use("Agg")
     from skreward.plotting import CoefficientDisplay
 
