@@ -12,19 +12,19 @@ from threadpoolctl import threadpool_limits
 from skreward.cli.features import EMBEDDING, STATISTICS, scaled
 from skreward.metrics import (
     expected_calibration_error,
-    neg_preference_log_loss_scorer,
     order_consistency_score,
     order_consistency_scorer,
 )
 from skreward.metrics.pairs import pair_agreement
 from skreward.model_selection import PromptDisjointKFold
 from skreward.models.bradley_terry import BradleyTerryRegressor
+from skreward.models.bradley_terry_cv import BradleyTerryRegressorCV
 from skreward.models.bradley_terry_mlp import BradleyTerryMLPRegressor
 from skreward.models.classifier import PairwiseClassifierReward
 from skreward.utils.through import last_step
 
 INNER_FOLDS = 3
-WEIGHED_ALPHAS = (1e-4, 1e-3, 1e-2, 1e-1)
+MIDDLE_ALPHA = 1e-2
 # A fold of fewer pairs has no order consistency to speak of: it is one of few values.
 FEWEST_IN_FOLD = 10
 # Below this many numbers, threads of the BLAS wait for each other longer than they
@@ -55,7 +55,6 @@ def candidates(
     folds there is nothing to choose by: the strengths are the middle ones.
     """
     # An embedding alone is not weighed down, and takes a penalty that is stronger.
-    alphas = WEIGHED_ALPHAS if n_embedding else (0.03, 0.1, 0.3, 1.0, 3.0)
     strengths = (1e-4, 1e-3, 1e-2) if n_embedding else (1e-5, 1e-4, 1e-3, 1e-2)
     # The classifier takes weights itself, which soft labels need.
     classifier = make_pipeline(
@@ -66,7 +65,7 @@ def candidates(
         scaled(n_embedding),
         BradleyTerryMLPRegressor((64,), alpha=0.01, device=device, random_state=seed),
     )
-    linear = linear_reward(seed, scaled(n_embedding), inner_folds, device, alphas)
+    linear = linear_reward(seed, scaled(n_embedding), inner_folds, device)
     if inner_folds < 2:
         return {"linear": linear, "network": network, "classifier": classifier}
     cv = PromptDisjointKFold(inner_folds, random_state=seed)
@@ -83,21 +82,15 @@ def candidates(
     }
 
 
-def linear_reward(
-    seed, scaling, inner_folds=INNER_FOLDS, device="auto", alphas=WEIGHED_ALPHAS
-):
-    """Give the linear reward, its strength chosen in inner folds."""
-    middle = alphas[len(alphas) // 2]
-    linear = make_pipeline(scaling, BradleyTerryRegressor(alpha=middle, device=device))
+def linear_reward(seed, scaling, inner_folds=INNER_FOLDS, device="auto"):
+    """Give the linear reward, its penalty chosen in inner folds."""
     if inner_folds < 2:
-        return linear
-    return GridSearchCV(
-        linear,
-        {"bradleyterryregressor__alpha": list(alphas)},
-        scoring=neg_preference_log_loss_scorer,
-        cv=PromptDisjointKFold(inner_folds, random_state=seed),
-        error_score="raise",
-    )
+        reward = BradleyTerryRegressor(alpha=MIDDLE_ALPHA, device=device)
+    else:
+        reward = BradleyTerryRegressorCV(
+            cv=inner_folds, device=device, random_state=seed
+        )
+    return make_pipeline(scaling, reward)
 
 
 def parts(seed, n_embedding, inner_folds=INNER_FOLDS, device="auto") -> dict[str, Any]:

@@ -115,12 +115,8 @@ def rewardbench(fitted, data, output, *, delimiter) -> dict[str, Any]:
 
 def serve(fitted, host, port, max_body, max_rows) -> dict[str, Any]:
     """Answer requests until interrupted."""
-    try:
-        from skreward.integrations.serve import TOKEN_VARIABLE, run
-    except ImportError as error:
-        raise ImportError(
-            f"{error}: serving needs it: pip install 'skreward[serve]'"
-        ) from error
+    from skreward.integrations.serve import TOKEN_VARIABLE, run
+
     name = embedding_of(fitted[0]).model_name_
     say(
         f"serving {name} on http://{host}:{port} (/get_reward, "

@@ -17,6 +17,7 @@ from skreward.export.layers import (
     fold,
 )
 from skreward.utils.atomic import replacing
+from skreward.utils.optional import wanted_by
 
 OPSET = 17
 TOLERANCE = 1e-4
@@ -92,13 +93,10 @@ def to_onnx(model: Any, path: str | PathLike[str], X: Any = None) -> dict[str, A
 
 
 def _libraries():
-    try:
+    with wanted_by("to_onnx", "onnx"):
         import onnx
+    with wanted_by("to_onnx", "onnxruntime"):
         import onnxruntime
-    except ImportError as error:
-        raise ImportError(
-            "to_onnx needs onnx and onnxruntime: pip install 'skreward[integrations]'"
-        ) from error
     return onnx, onnxruntime
 
 

@@ -14,16 +14,17 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.routing import Route
 
 from skreward.text.items import value_key
 from skreward.text.tables import read_texts
+from skreward.utils.optional import wanted_by
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+    from starlette.requests import Request
 
 MAX_BODY = 32 << 20
 MAX_ROWS = 4096
@@ -134,7 +135,7 @@ def make_app(
     token: str | None = None,
     max_body: int = MAX_BODY,
     max_rows: int = MAX_ROWS,
-) -> Starlette:
+) -> "Starlette":
     """Make the application that serves a fitted text reward.
 
     Parameters
@@ -159,6 +160,11 @@ def make_app(
     >>> from skreward.integrations.serve import make_app
     >>> app = make_app(model)  # doctest: +SKIP
     """
+    with wanted_by("serving a reward", "starlette"):
+        from starlette.applications import Starlette
+        from starlette.responses import JSONResponse
+        from starlette.routing import Route
+
     batcher = Batcher(lambda rows: _distinct(model, rows), max_rows)
 
     @asynccontextmanager
@@ -166,18 +172,18 @@ def make_app(
         yield
         await batcher.close()
 
-    async def get_reward(request: Request) -> dict[str, Any]:
+    async def get_reward(request: "Request") -> dict[str, Any]:
         rewards = await _computed(batcher, _queries(await _json(request, max_body)))
         return {"rewards": rewards, "scores": rewards, "extra_logs": {}}
 
-    async def score(request: Request) -> dict[str, Any]:
+    async def score(request: "Request") -> dict[str, Any]:
         rows = _rows(await _json(request, max_body))
         return {"rewards": await _computed(batcher, rows)}
 
-    async def health(request: Request) -> dict[str, Any]:
+    async def health(request: "Request") -> dict[str, Any]:
         return {"status": "ok"}
 
-    async def info(request: Request) -> dict[str, Any]:
+    async def info(request: "Request") -> dict[str, Any]:
         encoder = getattr(model, "steps", [("", None)])[0][1]
         return {
             "version": version("skreward"),
@@ -189,7 +195,7 @@ def make_app(
         }
 
     def answered(handler, is_open=False):
-        async def endpoint(request: Request) -> JSONResponse:
+        async def endpoint(request: "Request") -> "JSONResponse":
             try:
                 if not is_open:
                     _check_token(request, token)
@@ -212,7 +218,8 @@ def make_app(
 
 def run(model: Any, host: str, port: int, **options: Any) -> None:
     """Serve until interrupted; what has been asked is answered first."""
-    import uvicorn
+    with wanted_by("serving a reward", "uvicorn"):
+        import uvicorn
 
     app = make_app(model, token=os.environ.get(TOKEN_VARIABLE) or None, **options)
     uvicorn.run(app, host=host, port=port, log_level="warning")
@@ -250,7 +257,7 @@ async def _computed(batcher: Batcher, rows: list) -> list[float]:
     return [float(reward) for reward in rewards]
 
 
-def _check_token(request: Request, token: str | None) -> None:
+def _check_token(request: "Request", token: str | None) -> None:
     if token is None:
         return
     given = request.headers.get("authorization", "")
@@ -258,7 +265,7 @@ def _check_token(request: Request, token: str | None) -> None:
         raise BadRequest("wanted the header Authorization: Bearer TOKEN.", 401)
 
 
-async def _json(request: Request, max_body: int) -> dict[str, Any]:
+async def _json(request: "Request", max_body: int) -> dict[str, Any]:
     """Read a request, no further than it may be long."""
     too_long = BadRequest(f"the body is longer than {max_body} bytes.", 413)
     if int(request.headers.get("content-length") or 0) > max_body:
