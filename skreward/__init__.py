@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from skreward.models.itemwise import ItemwiseTransformer
     from skreward.models.mlp_classifier import RewardMLPClassifier
     from skreward.persistence import load, save
+    from skreward.text.endpoint import EndpointEmbeddingTransformer
     from skreward.text.statistics import TextStatisticsTransformer
     from skreward.text.transformer import LLMEmbeddingTransformer
     from skreward.utils.through import predict_preference_proba, predict_reward
@@ -38,6 +39,7 @@ __all__ = [
     "CalibratedReward",
     "ControlledReward",
     "EmbeddingPairs",
+    "EndpointEmbeddingTransformer",
     "ItemwiseTransformer",
     "LLMEmbeddingTransformer",
     "PairwiseClassifierReward",
@@ -68,6 +70,7 @@ _PLACES = {
     "CalibratedReward": "models.calibrated",
     "ControlledReward": "models.controlled",
     "EmbeddingPairs": "data.pairs",
+    "EndpointEmbeddingTransformer": "text.endpoint",
     "ItemwiseTransformer": "models.itemwise",
     "LLMEmbeddingTransformer": "text.transformer",
     "PairwiseClassifierReward": "models.classifier",

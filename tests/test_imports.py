@@ -45,6 +45,7 @@ HEAVY = {
     "pandas": {"models.linear"},
     "polars": set(),
     "datasets": set(),
+    "urllib3": {"text.client"},
 }
 
 

@@ -35,6 +35,7 @@ from skreward.cli.ranks import ranks_within
 from skreward.data.leaks import known_prompts, trained_on
 from skreward.metrics import best_of_n_curve
 from skreward.model_selection import PromptDisjointKFold
+from skreward.text.endpoint import EndpointEmbeddingTransformer
 from skreward.text.items import TextPairs, check_template
 from skreward.text.transformer import LLMEmbeddingTransformer
 
@@ -206,7 +207,12 @@ def load_model(path, *, model, template, cache_dir, trust, **limits) -> Pipeline
         raise ValueError(
             f"{path}: was fitted with template {embed.template!r}, not {template!r}"
         )
-    if model is not None:
+    if isinstance(embed, EndpointEmbeddingTransformer):
+        if model not in (None, embed.model_name):
+            raise ValueError(
+                f"{path}: was fitted with model {embed.model_name!r}, not {model!r}"
+            )
+    elif model is not None:
         # The same weights may lie elsewhere here; transform compares the digest.
         embed.set_params(model=model, revision=None)
     embed.cache_dir = None if cache_dir is None else str(cache_dir)

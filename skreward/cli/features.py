@@ -1,10 +1,13 @@
 """What the command learns from: the embedding of a text, and statistics of it."""
 
+from typing import Any
+
 from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import FeatureUnion
 from sklearn.preprocessing import StandardScaler
 
 from skreward.models.itemwise import ItemwiseTransformer
+from skreward.text.endpoint import EndpointEmbeddingTransformer
 from skreward.text.statistics import TextStatisticsTransformer
 from skreward.text.transformer import LLMEmbeddingTransformer
 
@@ -20,12 +23,12 @@ def make_features(embed, which="both"):
     )
 
 
-def embedding_of(features) -> LLMEmbeddingTransformer:
+def embedding_of(features) -> Any:
     """Find the fitted embedding in what a pipeline begins with, or raise."""
     union = getattr(features, "transformer_", None)
     if isinstance(union, FeatureUnion):
         features = dict(union.transformer_list).get(EMBEDDING)
-    if not isinstance(features, LLMEmbeddingTransformer):
+    if not isinstance(features, LLMEmbeddingTransformer | EndpointEmbeddingTransformer):
         raise TypeError(f"{type(features).__name__} embeds no text")
     return features
 

@@ -92,7 +92,10 @@ EXPECTED = [
     click.option("--model", help="Refuse unless MODEL embeds with this one."),
     click.option("--template", help="Refuse unless MODEL was fitted with this one."),
     click.option(
-        "--trust", multiple=True, metavar="TYPE", help="Allow a further type in MODEL."
+        "--trust",
+        multiple=True,
+        metavar="TYPE|URL",
+        help="Allow a further type, or an endpoint's address, in MODEL.",
     ),
     click.option(
         "--trust-remote-code",

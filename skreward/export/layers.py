@@ -427,5 +427,7 @@ REASONS = {
     "FeatureUnion": "it puts features beside the embedding, which only Python computes",
     "ColumnTransformer": "it treats columns differently",
     "TextStatisticsTransformer": "its features are counted in Python",
+    "EndpointEmbeddingTransformer": "its model lies with a server; give the steps "
+    "behind it",
     "LLMEmbeddingTransformer": "an encoder comes first or not at all",
 }

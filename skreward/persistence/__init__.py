@@ -70,7 +70,9 @@ def load(
         The file.
     trusted : sequence of str, default=()
         Full names of further types and functions to allow, such as
-        ``"lightgbm.sklearn.LGBMClassifier"``. Name them only where you know the file.
+        ``"lightgbm.sklearn.LGBMClassifier"``, and addresses to which an
+        `EndpointEmbeddingTransformer` in the file may send texts and a key. Name them
+        only where you know the file.
     trust_remote_code : bool, default=False
         Allow an `LLMEmbeddingTransformer` that was saved with
         ``trust_remote_code=True``: it runs Python code that lies with its language

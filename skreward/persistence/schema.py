@@ -36,6 +36,7 @@ MAX_DEPTH = 250
 FIRST_PROTOCOL = 2
 MARKS = ("__class__", "__module__", "__loader__")
 MAX_POOL = 64
+ENDPOINT = "skreward.text.endpoint.EndpointEmbeddingTransformer"
 
 Node = dict[str, Any]
 
@@ -76,6 +77,7 @@ def check_file(
             )
         if not trust_remote_code:
             refuse_remote_code(nodes)
+        refuse_addresses(nodes, trusted)
         for node, above in walk(schema):
             check_content(node, above, members)
         check_ids(schema, members)
@@ -172,6 +174,21 @@ def refuse_remote_code(nodes: list[Node]) -> None:
                 "run Python code that lies with its language model. If you have read "
                 "that code, load with trust_remote_code=True (on the command line, "
                 "--trust-remote-code)."
+            )
+
+
+def refuse_addresses(nodes: list[Node], trusted: Collection[str]) -> None:
+    """Raise where texts and a key would be sent to an address that nobody named."""
+    for node in nodes:
+        if not is_object(node) or full_name(node) != ENDPOINT:
+            continue
+        content = attributes(node)["url"]["content"]
+        url = json.loads(content) if type(content) is str else None
+        if url not in trusted:
+            raise Refused(
+                f"holds an {node['__class__']} of {url!r}: it would send texts there, "
+                "and a key that it reads from the environment. If you know that "
+                "address, name it in trusted (on the command line, --trust)."
             )
 
 

@@ -78,7 +78,7 @@ def _compute(distinct, known, encoder, cache, batch_size, bar):
         fresh: dict[str, np.ndarray] = {}
         cut: dict[str, Cut] = {}
         flushed = time.monotonic()
-        with _progress_bar(len(missing), bar) as progress:
+        with progress_bar(len(missing), bar) as progress:
             for batch in encoder.batches(missing, batch_size):
                 rows, cuts = encoder.encode(batch)
                 _check_finite(rows, batch)
@@ -145,7 +145,8 @@ def _check_finite(rows, batch):
         )
 
 
-def _progress_bar(n, bar):
+def progress_bar(n, bar):
+    """Make a bar of n texts; "auto" waits two seconds, and wants a terminal."""
     from tqdm.auto import tqdm
 
     if bar == "auto":
@@ -156,7 +157,12 @@ def _progress_bar(n, bar):
     return tqdm(total=n, desc="embedding", unit="text", disable=not bar)
 
 
-def warn_of_equal_pairs(rows, index):
+CUT_HERE = (
+    "max_length tokens. A larger max_length or another truncation_side tells them apart"
+)
+
+
+def warn_of_equal_pairs(rows, index, beyond=CUT_HERE):
     """Warn of pairs whose two texts were cut to the same tokens."""
     # A text that is compared with itself was not cut.
     index = index[index[:, 0] != index[:, 1]]
@@ -167,8 +173,7 @@ def warn_of_equal_pairs(rows, index):
     if n_equal:
         warnings.warn(
             f"{n_equal} of {len(index)} pairs have equal embeddings: their texts "
-            "differ only in what is left out beyond max_length tokens. A larger "
-            "max_length or another truncation_side tells them apart.",
+            f"differ only in what is left out beyond {beyond}.",
             UserWarning,
             stacklevel=3,
         )

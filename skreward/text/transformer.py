@@ -15,7 +15,7 @@ from sklearn.base import (
 from sklearn.utils.validation import check_is_fitted
 
 from skreward.data.pairs import EmbeddingPairs
-from skreward.text.embed import embed_items, warn_of_equal_pairs
+from skreward.text.embed import CUT_HERE, embed_items, warn_of_equal_pairs
 from skreward.text.items import TextItems, TextPairs, check_template
 from skreward.text.source import (
     DEFAULT_MODEL,
@@ -458,10 +458,10 @@ def _items(texts) -> TextItems:
     return texts.items if isinstance(texts, TextPairs) else texts
 
 
-def _as_given(texts, rows):
+def _as_given(texts, rows, beyond=CUT_HERE):
     """Give rows for items, and pairs of rows for pairs."""
     if not isinstance(texts, TextPairs):
         return rows
-    warn_of_equal_pairs(rows, texts.pairs)
+    warn_of_equal_pairs(rows, texts.pairs, beyond)
     ids = texts.items.prompt_ids
     return EmbeddingPairs._over(rows, texts.pairs, ids, texts.unlabelled)
