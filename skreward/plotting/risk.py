@@ -33,7 +33,7 @@ class RiskCoverageDisplay:
     [0.0, 0.0, 0.33]
     """
 
-    def __init__(self, curve: Bunch):
+    def __init__(self, curve: Bunch) -> None:
         self.curve = curve
 
     @classmethod
