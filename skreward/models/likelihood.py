@@ -101,7 +101,16 @@ class LikelihoodReward(BaseRewardModel):
         return self.predict(X)
 
     def _check_data(
-        self, X, y, sample_weight, rng, *, reset, prompt_ids=None, keeps_items=False
+        self,
+        X,
+        y,
+        sample_weight,
+        rng,
+        *,
+        reset,
+        columns=None,
+        prompt_ids=None,
+        keeps_items=False,
     ) -> Comparisons:
         self._check_ties(X)
         return check_comparisons(
@@ -109,6 +118,7 @@ class LikelihoodReward(BaseRewardModel):
             X,
             y,
             sample_weight,
+            columns=columns,
             prompt_ids=prompt_ids,
             reset=reset,
             max_pairs=self.max_pairs,

@@ -18,4 +18,10 @@ TORCH = SimpleNamespace(
     expit=torch.special.expit,
     log_ndtr=torch.special.log_ndtr,
     erfcx=torch.special.erfcx,
+    concatenate=lambda parts: torch.cat(parts, dim=-1),
+    like=lambda constant, values: torch.as_tensor(constant).to(values),
+    take=lambda values, k: values.gather(-1, k),
+    sums=lambda values, k, n_groups: values.new_zeros(
+        (*values.shape[:-1], n_groups)
+    ).scatter_add(-1, k, values),
 )

@@ -1,5 +1,6 @@
 """Likelihoods of what is observed of margins, a file each."""
 
+from skreward.objectives.annotators import Annotators
 from skreward.objectives.base import NO_THETA, NUMPY, Link, Objective, Observed
 from skreward.objectives.bradley_terry import BradleyTerry
 from skreward.objectives.thurstone import Thurstone
@@ -13,6 +14,7 @@ __all__ = [
     "NUMPY",
     "OBJECTIVES",
     "TIES",
+    "Annotators",
     "BradleyTerry",
     "Davidson",
     "Link",

@@ -32,6 +32,12 @@ NUMPY = SimpleNamespace(
     expit=special.expit,
     log_ndtr=special.log_ndtr,
     erfcx=_erfcx,
+    concatenate=lambda parts: np.concatenate(parts, axis=-1),
+    # A constant beside values of that dtype and device.
+    like=lambda constant, values: constant,
+    # Of groups, whose numbers are k: each one's value, and the sum of each one's.
+    take=lambda values, k: values[k],
+    sums=lambda values, k, n_groups: np.bincount(k, values, n_groups),
 )
 NO_THETA = np.zeros(0)
 

@@ -15,6 +15,7 @@ RandomState = int | np.random.RandomState | None
 FilePath = str | PathLike[str]
 Link = Literal["logistic", "probit"]
 TiesLaw = Literal["half", "davidson", "rao-kupper"]
+AnnotatorEffects = Literal["reliability", "position", "both"]
 Design = Literal["random", "similar", "diverse"]
 
 __all__ = ["Array", "ArrayLike", "Design", "FilePath", "Items", "Link", "RandomState"]
