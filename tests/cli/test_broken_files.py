@@ -134,9 +134,9 @@ BROKEN = {
     ),
     "no label": (
         "x.jsonl",
-        f'{{{SIDES}, "winner": "a"}}',
+        f'{{{SIDES}, "votes": "a"}}',
         "PATH: there is no column 'label' that says which response is preferred (see "
-        "--label); the columns are 'prompt', 'response_a', 'response_b', 'winner'",
+        "--label); the columns are 'prompt', 'response_a', 'response_b', 'votes'",
     ),
     "a label without a meaning": (
         "x.jsonl",
@@ -267,7 +267,7 @@ def test_a_broken_file_is_refused_in_one_line(command, tmp_path, tiny, what):
         (pa.array([1.5, None]), "column 'chosen'"),
         (pa.array(["a", None]), ":2: column 'chosen' is empty"),
         (pa.array([{"a": 1}, {"a": 2}]), "column 'chosen': wanted a string or a list"),
-        (pa.array([["a"], ["b"]]), "column 'chosen': a chat message must be a dict"),
+        (pa.array([[1], [2]]), "column 'chosen': a chat message must be a dict"),
     ],
 )
 def test_columns_of_parquet_that_are_no_texts(command, tmp_path, column, message):
