@@ -171,16 +171,13 @@ class ControlledReward(BaseRewardModel):
         TypeError
             If a Pipeline does not end in a reward model of this package.
         """
-        reward = self._last_step(self.estimator)
+        self._last_step(self.estimator)
         X, y, sample_weight = indexable(X, y, sample_weight)
         covariates = check_covariates(X, covariates)
         model = clone(self.estimator)
         X = _fit_transform(model, X, y)
         own = {"sample_weight": sample_weight, "prompt_ids": prompt_ids}
-        max_pairs = getattr(reward, "max_pairs", None)
-        comparisons = check_comparisons(
-            self, X, y, **own, max_pairs=max_pairs, random_state=0
-        )
+        comparisons = self._comparisons(X, y, own)
         within = Within(comparisons, covariates_of_items(X, covariates))
         if self.control == "nuisance":
             X = _widen(X, within.scaled)
@@ -188,6 +185,10 @@ class ControlledReward(BaseRewardModel):
         self.estimator_ = model
         self._control(comparisons, within)
         return self
+
+    def _comparisons(self, X, y, own):
+        max_pairs = getattr(self._last_step(self.estimator), "max_pairs", None)
+        return check_comparisons(self, X, y, **own, max_pairs=max_pairs, random_state=0)
 
     def predict(self, X: Any) -> Array:
         """Reward of every item, or margin of every pair, without the covariates.

@@ -115,16 +115,16 @@ MADE = {
     ),
     "Nectar": (
         "nectar",
-        [
-            {
-                "prompt": "\n\nHuman: q\n\nAssistant: ",
+        five(
+            lambda q, k: {
+                "prompt": f"\n\nHuman: {q}\n\nAssistant: ",
                 "answers": [
                     {"answer": f"Answer {r}.", "model": "m", "rank": float(r)}
                     for r in (2, 1, 3)
                 ],
             }
-        ],
-        [0.0, 1.0, 1.0],
+        ),
+        [0.0, 1.0, 1.0] * 5,
     ),
     "PKU-SafeRLHF": (
         "pku-saferlhf",
