@@ -25,6 +25,8 @@ from skreward.utils.through import last_step
 
 INNER_FOLDS = 3
 MIDDLE_ALPHA = 1e-2
+WEIGHED_ALPHAS = tuple(np.logspace(-4, 1, 11).tolist())
+BOTH = (EMBEDDING, STATISTICS)
 # A fold of fewer pairs has no order consistency to speak of: it is one of few values.
 FEWEST_IN_FOLD = 10
 # Below this many numbers, threads of the BLAS wait for each other longer than they
@@ -65,7 +67,7 @@ def candidates(
         scaled(n_embedding),
         BradleyTerryMLPRegressor((64,), alpha=0.01, device=device, random_state=seed),
     )
-    linear = linear_reward(seed, scaled(n_embedding), inner_folds, device)
+    linear = linear_reward(seed, n_embedding, BOTH, inner_folds, device)
     if inner_folds < 2:
         return {"linear": linear, "network": network, "classifier": classifier}
     cv = PromptDisjointKFold(inner_folds, random_state=seed)
@@ -82,22 +84,26 @@ def candidates(
     }
 
 
-def linear_reward(seed, scaling, inner_folds=INNER_FOLDS, device="auto"):
-    """Give the linear reward, its penalty chosen in inner folds."""
+def linear_reward(seed, n_embedding, of=BOTH, inner_folds=INNER_FOLDS, device="auto"):
+    """Give the linear reward on parts of the features, its penalty chosen in folds."""
     if inner_folds < 2:
         reward = BradleyTerryRegressor(alpha=MIDDLE_ALPHA, device=device)
     else:
+        # Columns that are weighed down want weaker penalties than their scale tells.
         reward = BradleyTerryRegressorCV(
-            cv=inner_folds, device=device, random_state=seed
+            alphas=9 if n_embedding is None else WEIGHED_ALPHAS,
+            cv=inner_folds,
+            device=device,
+            random_state=seed,
         )
-    return make_pipeline(scaling, reward)
+    return make_pipeline(scaled(n_embedding, of), reward)
 
 
 def parts(seed, n_embedding, inner_folds=INNER_FOLDS, device="auto") -> dict[str, Any]:
     """Give the linear reward on each part of the features: what each is good for."""
     return {
         f"linear, {part} alone": linear_reward(
-            seed, scaled(n_embedding, (part,)), inner_folds, device
+            seed, n_embedding, (part,), inner_folds, device
         )
         for part in (EMBEDDING, STATISTICS)
     }

@@ -6,8 +6,8 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 
 from skreward import persistence
-from skreward.cli.comparison import linear_reward, parts, score_pairs, threads_for
-from skreward.cli.features import embedding_width, make_features, scaled
+from skreward.cli.comparison import BOTH, linear_reward, parts, score_pairs, threads_for
+from skreward.cli.features import embedding_width, make_features
 from skreward.cli.output import named_errors
 from skreward.cli.printing import say, show_results, written
 from skreward.datasets import make_text_preferences
@@ -34,7 +34,7 @@ def run(folder, seed) -> dict[str, Any]:
     _introduce(data)
     features = make_features(LLMEmbeddingTransformer())
     pairs = features.fit_transform(train)
-    rewards = _search(pairs, y_train, seed, embedding_width(features))
+    rewards = _fit(pairs, y_train, seed, embedding_width(features))
     model = Pipeline([("features", features), ("reward", rewards["linear"])])
     results = _compare(rewards, features.transform(test), test, y_test, seed)
     unseen = {row["prompt"] for row in test}
@@ -81,17 +81,14 @@ def _introduce(data):
     )
 
 
-def _search(pairs, y, seed, n_embedding):
-    """Search a grid over the linear reward, of all features and of each part."""
-    searches = {
-        "linear": linear_reward(seed, scaled(n_embedding), N_FOLDS, "cpu"),
+def _fit(pairs, y, seed, n_embedding):
+    """Fit the linear reward, its penalty chosen, to all features and to each part."""
+    rewards = {
+        "linear": linear_reward(seed, n_embedding, BOTH, N_FOLDS, "cpu"),
         **parts(seed, n_embedding, N_FOLDS, "cpu"),
     }
     with threads_for(pairs.embeddings.size):
-        return {
-            name: search.fit(pairs, y).best_estimator_
-            for name, search in searches.items()
-        }
+        return {name: reward.fit(pairs, y) for name, reward in rewards.items()}
 
 
 def _compare(rewards, pairs, test, y_test, seed):
