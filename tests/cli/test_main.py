@@ -68,7 +68,12 @@ def test_an_interrupt_that_falls_into_a_finalizer(command, tmp_path, monkeypatch
 
     monkeypatch.setattr("skreward.cli.commands.make_embedding", work)
     before = sys.unraisablehook
-    code, out, err = command.run("fit", "x.jsonl", "-o", tmp_path / "m.skops")
+    # What runs in the background is started with interrupts ignored.
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        code, out, err = command.run("fit", "x.jsonl", "-o", tmp_path / "m.skops")
+    finally:
+        signal.signal(signal.SIGINT, handler)
     assert (code, out, err) == (130, "", "skreward: interrupted\n")
     assert sys.unraisablehook is before
 
