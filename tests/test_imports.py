@@ -152,8 +152,6 @@ class Broken(Loader):
 
 sys.meta_path.insert(0, Broken())
 """
-# They import at their top what only an extra installs.
-OF_EXTRAS = {"integrations.serve"}
 NO_TORCH = {"torch", "transformers", "sentence_transformers", "huggingface_hub"}
 
 
@@ -174,8 +172,7 @@ def test_modules_that_need_no_torch_are_imported_without():
     modules = [
         f"skreward.{name}".removesuffix(".__init__")
         for name in MODULES
-        if name not in HEAVY["torch"] | OF_EXTRAS | {"__main__"}
-        or name == "text.source"
+        if name not in HEAVY["torch"] | {"__main__"} or name == "text.source"
     ]
     code = "import importlib\n" + "".join(
         f"importlib.import_module({name!r})\n" for name in modules
