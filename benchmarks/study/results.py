@@ -1,4 +1,55 @@
-"""The results file: one JSON line a setting, written by the driver alone."""
+"""The results file: one JSON line a setting, written by the driver alone.
+
+A line holds:
+
+``key``
+    Text that names the setting, the same in every run.
+``setting``
+    ``data``, ``pool`` (the encoder), ``task`` (the judged data set), ``design``
+    ("random", "similar", "diverse"), ``pairing`` ("same", "cross"), ``beta``,
+    ``n_pairs``, ``seed``, ``model``, ``recipe``. ``seed`` fixes the split by prompt,
+    the pairs, the labels and the model's random numbers: all settings of one task and
+    seed have the same test prompts, and those that differ in pool, model or recipe
+    alone the same pairs and labels too. Pairs of a smaller ``n_pairs`` are the first
+    of a larger one. ``recipe`` is "matched" for the study's own training, "paper-row",
+    "paper-pair" and "paper-prompt" for the paper's by its validation split, and
+    "matched-stop", "matched-split" and "matched-raw" for matched training with one
+    thing as in the paper: stopping, split by row, items that are not scaled.
+``order_consistency``, ``order_consistency_similar_length``, ``order_consistency_cross``
+    Share of pairs of test responses in the right order: of one prompt (the mean over
+    pairs, not over prompts); of those where neither is a tenth longer (None where
+    there is none, or no length); of two prompts.
+``spearman``, ``spearman_undefined``
+    Mean rank correlation within test prompts, and for how many it is not defined.
+``best_of_n``, ``best_of_n_oracle``
+    By N as text, the gain over the mean response in standard deviations of the true
+    reward; the oracle chooses by the true reward.
+``per_prompt``
+    Lists of one length: ``prompts``; ``order_consistency``, None where all true
+    rewards of a prompt are equal; ``best_of_n``, the gain at N = ``n``. Rounded to
+    three digits. Prompts have different numbers of pairs where they have different
+    numbers of responses, so the mean of this list need not be the figure above.
+``error_rate``
+    Share of the training labels that contradict the true order.
+``n_distinct``
+    Distinct training pairs: the same pair may have been asked several times.
+``n_features``
+    Width of the embeddings.
+``training``
+    What the model's fit says of itself: for networks ``epochs``, ``best_epoch``; for
+    trees ``trees``; for linear rewards ``alpha``.
+``core_seconds``
+    Processor time of the fit, the predictions and the scores. Settings that are
+    trained at once share their time evenly.
+``versions``
+    Of the packages.
+
+Baselines have lines too. ``model`` "length", one a task and seed, orders by the length
+of the response: its ``pool``, ``design`` and ``pairing`` are "-", its ``beta`` and
+``n_pairs`` 0, its ``error_rate`` None. ``model`` "statistics", a linear Bradley-Terry
+reward on statistics of the text, has the ``pool`` "-" and otherwise a line for all that
+differs in its labels. Both have the ``recipe`` "baseline".
+"""
 
 import fcntl
 import gzip
