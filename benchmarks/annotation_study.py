@@ -42,7 +42,7 @@ def parser():
         "--data",
         default="synthetic",
         help="synthetic[:features=D:prompts=P:responses=K], an .npz file of judged "
-        "responses, or a folder of published embedding files",
+        "responses, a folder of data sets by encoders, or of published embeddings",
     )
     common.add_argument(
         "--response-axis", type=int, default=1, choices=(0, 1), help="of a folder"

@@ -1,35 +1,19 @@
-"""Where responses and true rewards come from: synthetic, an .npz file, a folder."""
+"""Where responses and true rewards come from: synthetic, a file, or a folder."""
 
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
-from typing import Any, NamedTuple
 
 import numpy as np
 
+from benchmarks.study.encoded import EncodedSets, is_encoded
+from benchmarks.study.items import Items, Parts
 from skreward.datasets import load_judged, load_released_embeddings, make_preferences
 
 # Prompts of a published test file are counted from here: they are others.
 TEST_PROMPTS = 10**9
 POOLS = ("all", "weak", "middle", "strong", "even", "odd")
-
-
-class Items(NamedTuple):
-    """Responses of one part: rows of embeddings that stay where they are."""
-
-    embeddings: Any
-    rows: np.ndarray
-    prompts: np.ndarray
-    rewards: np.ndarray
-    lengths: np.ndarray | None
-
-
-class Parts(NamedTuple):
-    """Training and test responses; no prompt is in both."""
-
-    train: Items
-    test: Items
 
 
 @dataclass
@@ -218,7 +202,9 @@ class Source:
     @property
     def label(self):
         """The name that goes into keys: it does not depend on where files lie."""
-        return self.name if self._is_synthetic else Path(self.name).stem
+        if self._is_synthetic:
+            return self.name
+        return "encoders" if is_encoded(self.name) else Path(self.name).stem
 
     @property
     def _is_synthetic(self):
@@ -237,6 +223,8 @@ class Source:
         if self._is_synthetic:
             return synthetic(**_options(self.name))
         path = Path(self.name)
+        if is_encoded(path):
+            return EncodedSets(path)
         if path.is_dir():
             return ReleasedSets(path, self.response_axis)
         if not path.exists():
