@@ -110,9 +110,14 @@ class EncodedSets:
 
         return Parts(items(~test), items(test))
 
+    def has(self, pool, name):
+        """Whether there is a file of a data set or of people's pairs by an encoder."""
+        return self._path(name, pool).exists()
+
     def human(self, pool, name):
         """Open the pairs of people by one encoder."""
-        own, known = self._read(name, pool), self._rows(name)
+        known = self._rows(name)
+        own = known if pool == STATISTICS else self._read(name, pool)
         for key in "index", "prompt_id", "source", "response_chars":
             if not np.array_equal(own[key], known[key]):
                 raise ValueError(

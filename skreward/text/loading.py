@@ -7,6 +7,7 @@ from collections import OrderedDict
 from contextlib import contextmanager
 from functools import lru_cache, partial
 from importlib import import_module
+from numbers import Integral
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -58,6 +59,8 @@ def make_plan(
             f"layer={layer} needs a causal language model or pooling='last' or 'mean'; "
             f"{source.name!r} is a sentence encoder with a pooling of its own."
         )
+    if not isinstance(layer, Integral):
+        layer = max(1, round(layer * _depth(source, trust_remote_code)))
     if source.loaded is not None and dtype != "auto":
         raise ValueError(
             f"dtype={dtype!r} goes with a model that is loaded here; cast the "
@@ -157,6 +160,15 @@ def _alone(source):
         yield {name: folder, "local_files_only": True, "gguf_file": "model.gguf"}
 
 
+def _depth(source, trust_remote_code) -> int:
+    """Count the hidden layers of a model."""
+    if source.loaded is not None:
+        config = source.loaded.transformers_model.config
+    else:
+        config = _config(source, trust_remote_code)
+    return config.get_text_config().num_hidden_layers
+
+
 @lru_cache(maxsize=8)
 def _config(source: ModelSource, trust_remote_code: bool):
     """Read a model's configuration."""
@@ -170,15 +182,24 @@ def _halve_linear_layers(model) -> int:
     """Multiply in bfloat16, and keep sums, norms and pooling in float32.
 
     Nearly all the time is spent in the products; the residual stream in bfloat16
-    would cost a cosine of 0.993 where this costs 0.9999. Gives how many were halved.
+    would cost a cosine of 0.993 where this costs 0.9999. torch's own attention takes
+    the products as they are; one that a model writes out (MPNet, DeBERTa) mixes them
+    with float32, and gets them back as that. Gives how many layers were halved.
     """
+    body = getattr(model, "transformers_model", None)
+    attention = getattr(getattr(body, "config", None), "_attn_implementation", None)
 
     def cast_input(module, inputs):
         return (inputs[0].to(module.weight.dtype), *inputs[1:])
 
+    def cast_output(module, inputs, output):
+        return output.float()
+
     layers = [m for m in model.modules() if type(m) is torch.nn.Linear]
     for module in layers:
         module.to(torch.bfloat16).register_forward_pre_hook(cast_input)
+        if attention != "sdpa":
+            module.register_forward_hook(cast_output)
     return len(layers)
 
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from copy import copy
 from importlib.metadata import version
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, Literal, Self
 
 from sklearn.base import (
@@ -118,9 +118,10 @@ class LLMEmbeddingTransformer(
         tokens. "auto": a sentence encoder's own pooling, else "mean", which orders
         better for causal models too (see the notes).
 
-    layer : int, default=-1
+    layer : int or float, default=-1
         The hidden layer that is read; -1 is the last one, 0 the input embedding. A
-        sentence encoder with its own pooling has no choice.
+        float between 0 and 1 is a share of the depth, rounded to a layer: 2/3 is
+        layer 8 of 12, 20 of 30. A sentence encoder with its own pooling has no choice.
 
     template : str, default="auto"
         How prompt and response become one text. "auto": chat messages through the
@@ -277,7 +278,7 @@ class LLMEmbeddingTransformer(
     _parameter_constraints = {  # noqa: RUF012
         "model": "no_validation",
         "pooling": [StrOptions({"auto", "last", "mean"})],
-        "layer": [Integral],
+        "layer": [Integral, Interval(Real, 0, 1, closed="neither")],
         "template": [str],
         "max_length": [Interval(Integral, 1, None, closed="left"), None],
         "truncation_side": [StrOptions({"middle", "left", "right"})],
@@ -296,7 +297,7 @@ class LLMEmbeddingTransformer(
         model: Any = DEFAULT_MODEL,
         *,
         pooling: str = "auto",
-        layer: int = -1,
+        layer: float = -1,
         template: str = "auto",
         max_length: int | None = None,
         truncation_side: Literal["middle", "left", "right"] = "middle",

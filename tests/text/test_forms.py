@@ -113,6 +113,37 @@ def test_static_vectors_are_a_model(static_folder):
         LLMEmbeddingTransformer(folder, dtype="bfloat16", device="cpu").fit(["a"])
 
 
+@pytest.mark.parametrize("name", ["MPNet", "Bert"])
+def test_bfloat16_suits_attention_that_mixes_it_with_float32(tmp_path, name):
+    import transformers
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+
+    sizes = {
+        "vocab_size": 19,
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "max_position_embeddings": 64,
+    }
+    config = getattr(transformers, f"{name}Config")(**sizes)
+    getattr(transformers, f"{name}Model")(config).save_pretrained(tmp_path / "body")
+    word_tokenizer().save_pretrained(tmp_path / "body")
+    modules = [Transformer(str(tmp_path / "body")), Pooling(16, "mean")]
+    SentenceTransformer(modules=modules, device="cpu").save(str(tmp_path / "model"))
+    rows, wanted = (
+        LLMEmbeddingTransformer(
+            tmp_path / "model", dtype=dtype, device="cpu"
+        ).fit_transform(["a b", "one two three four", "e"])
+        for dtype in ("bfloat16", "float32")
+    )
+    cosine = (rows * wanted).sum(1)
+    cosine /= np.linalg.norm(rows, axis=1) * np.linalg.norm(wanted, axis=1)
+    assert cosine.min() > 0.999
+    assert (rows != wanted).any()
+
+
 @pytest.mark.parametrize(("side", "kept"), [("right", "a b"), ("left", "c d")])
 def test_static_vectors_are_cut_where_it_is_asked_for(static_folder, side, kept):
     folder, _ = static_folder

@@ -123,6 +123,15 @@ def test_every_layer(tiny, layer):
     assert_allclose(embed.fit_transform(texts), wanted, atol=1e-4)
 
 
+@pytest.mark.parametrize(("share", "layer"), [(2 / 3, 2), (0.4, 1), (0.01, 1)])
+def test_a_layer_at_a_share_of_the_depth(tiny, share, layer):
+    texts = random_texts(5)
+    embed = last_token(tiny(), layer=share)
+    wanted = last_token(tiny(), layer=layer).fit_transform(texts)
+    assert_array_equal(embed.fit_transform(texts), wanted)
+    assert embed.layer == share
+
+
 @pytest.mark.parametrize("layer", [4, -5])
 def test_a_layer_that_is_not_there(tiny, layer):
     with pytest.raises(ValueError, match=f"layer={layer} is not there.*0 .* to 3"):
@@ -243,6 +252,7 @@ def test_params_and_clone(tiny):
     [
         ({"pooling": "max"}, "'pooling' parameter"),
         ({"layer": 1.5}, "'layer' parameter"),
+        ({"layer": -0.5}, "'layer' parameter"),
         ({"batch_size": 0}, "'batch_size' parameter"),
         ({"max_length": 0}, "'max_length' parameter"),
         ({"dtype": "int8"}, "'dtype' parameter"),
@@ -659,6 +669,11 @@ def test_the_default_model_offline(minilm, caplog):
     assert embed.model_name_ == "sentence-transformers/all-MiniLM-L6-v2"
     with pytest.raises(ValueError, match="layer=-2 needs a causal language model"):
         clone(embed).set_params(layer=-2).fit(MIXED)
+    with pytest.raises(ValueError, match=r"layer=0\.5 needs a causal language model"):
+        clone(embed).set_params(layer=0.5).fit(MIXED)
+    half = clone(embed).set_params(pooling="mean", layer=0.5)
+    third = clone(embed).set_params(pooling="mean", layer=3)
+    assert_array_equal(half.fit_transform(MIXED), third.fit_transform(MIXED))
     with pytest.raises(ValueError, match="max_length=513 is more than the 512 tokens"):
         clone(embed).set_params(max_length=513).fit(MIXED)
 
