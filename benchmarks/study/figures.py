@@ -3,167 +3,288 @@
 import matplotlib
 import numpy as np
 
-from benchmarks.study.claims import beside_the_paper, where
-from benchmarks.study.intervals import by_prompt, estimate
+from benchmarks.study.ablations import RECIPES, ablations
+from benchmarks.study.claims import CLASSIFIERS
+from benchmarks.study.contrasts import minus
+from benchmarks.study.heterogeneity import forest
+from benchmarks.study.intervals import MATTERS
+from benchmarks.study.settings import PAPER_MODELS
+from benchmarks.study.tables import DESIGNS, NAMES, estimate_rows, shared_blocks
 
-AXES = {
-    "beta": ("Annotation reliability beta", "noise"),
-    "n_pairs": ("Annotated pairs", "quantity"),
+# Dark, middle and light, so that they differ in grey too; markers say it once more.
+STYLES = {
+    "bt-mlp": {"color": "#2b2259", "marker": "o", "linestyle": "-"},
+    "clf-mlp": {"color": "#c4552d", "marker": "s", "linestyle": "--"},
+    "clf-lgbm": {"color": "#7fb069", "marker": "^", "linestyle": "-."},
+    "length": {"color": "0.25", "linestyle": ":"},
+    "statistics": {"color": "0.55", "linestyle": (0, (5, 1))},
 }
-METRICS = {
-    "order_consistency": "Order consistency on unseen prompts",
-    "best_of_n": "Best-of-N gain",
-}
+CONSISTENCY = "Order consistency, unseen prompts"
+DIFFERENCE = "Classifier minus bt-mlp"
 
 
-def draw(rows, folder):
-    """Write the figures; give their file names and captions."""
+def draw(scores, folder):
+    """Write the figures that the results allow; give their names and captions."""
     matplotlib.use("Agg")
-    package = where(rows, recipe="package")
-    drawn = []
-    for axis, (label, name) in AXES.items():
-        _lines(package, axis, label).savefig(folder / f"{name}.png", dpi=110)
-        drawn.append(
-            (
-                f"{name}.png",
-                f"Scores by {label.lower()}, same-prompt pairs, with 95 % intervals.",
-            )
-        )
-    _pairings(package).savefig(folder / "pairing.png", dpi=110)
-    drawn.append(("pairing.png", "Same-prompt and cross-prompt pairs by design."))
-    _best_of_n(package).savefig(folder / "best_of_n.png", dpi=110)
-    drawn.append(
-        ("best_of_n.png", "Mean best-of-N gain; dotted: choosing by the true reward.")
-    )
-    if len({row["setting"]["recipe"] for row in rows}) > 1:
-        _recipes(rows).savefig(folder / "validation_split.png", dpi=110)
-        drawn.append(
-            (
-                "validation_split.png",
-                "The paper's recipe by its validation split, and this package's "
-                "training, on the same pairs and labels.",
-            )
-        )
-    matplotlib.pyplot.close("all")
+    with matplotlib.rc_context({"font.size": 9, "axes.grid": True, "grid.alpha": 0.3}):
+        drawn = []
+        for name, make, caption in FIGURES:
+            figure = make(scores)
+            if figure is not None:
+                figure.savefig(folder / name, dpi=120, metadata={"Software": None})
+                matplotlib.pyplot.close(figure)
+                drawn.append((name, caption))
     return drawn
 
 
-def _panels(n):
+def _panels(rows, columns, width, height, **options):
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(1, n, figsize=(4.6 * n, 3.6), layout="constrained")
-    return figure, np.atleast_1d(axes)
+    return plt.subplots(
+        rows,
+        columns,
+        figsize=(width, height),
+        layout="constrained",
+        squeeze=False,
+        **options,
+    )
 
 
-def _levels(rows, axis):
-    return sorted({row["setting"][axis] for row in rows})
+def _points(axes, at, estimates, name, label=None, **style):
+    """Draw estimates with their intervals, up the page, or across it by ``across``."""
+    style = {**STYLES.get(name, {}), "markersize": 4.5, "capsize": 2, **style}
+    across = style.pop("across", False)
+    means = np.array([e.mean for e in estimates])
+    ends = np.nan_to_num(np.abs([np.subtract(e.interval, e.mean) for e in estimates]).T)
+    places = (means, at) if across else (at, means)
+    errors = {"xerr" if across else "yerr": ends}
+    axes.errorbar(*places, **errors, label=label or NAMES.get(name, name), **style)
 
 
-def _errorbar(axes, at, estimates, **style):
-    mean, low, high = np.array(estimates).T
-    axes.errorbar(at, mean, yerr=[mean - low, high - mean], capsize=3, **style)
+def _band(axes, across=False):
+    """Mark the differences that do not matter."""
+    span, line = (
+        (axes.axvspan, axes.axvline) if across else (axes.axhspan, axes.axhline)
+    )
+    span(-MATTERS, MATTERS, color="0.9", zorder=0)
+    line(0.0, color="0.4", linewidth=0.8)
 
 
-def _lines(rows, axis, label):
-    figure, panels = _panels(len(METRICS))
-    rows = where(rows, pairing="same")
-    for axes, (metric, name) in zip(panels, METRICS.items(), strict=True):
-        for shift, model in enumerate(_levels(rows, "model")):
-            mine = where(rows, model=model)
-            levels = _levels(mine, axis)
+def _legend(figure, axes, n_columns):
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(
+        handles, labels, loc="outside upper center", ncols=n_columns, frameon=False
+    )
+
+
+def _baselines(axes, part, at, levels_axis, levels):
+    """Draw the orders by length, and by statistics of the text, beside models."""
+    for name in "length", "statistics":
+        values = [
+            estimate_rows(part[level].get(name), "order_consistency").mean
+            for level in levels
+        ]
+        if not np.isnan(values).all():
+            axes.plot(at, values, label=NAMES[name], **STYLES[name])
+
+
+def _noise(scores):
+    matched = scores.where(recipe=("matched", "baseline"), pairing=("same", "-"))
+    designs = [d for d in DESIGNS if d in matched.levels("design")]
+    if not designs:
+        return None
+    figure, panels = _panels(
+        2, len(designs), 3.6 * len(designs), 6.0, sharex="col", sharey="row"
+    )
+    for (top, bottom), design in zip(panels.T, designs, strict=True):
+        mine = matched.where(design=(design, "-"))
+        part = shared_blocks(mine, "beta", PAPER_MODELS)
+        betas = sorted(part)
+        if not betas:
+            return None
+        at = [100 * part[b]["bt-mlp"].mean("error_rate") for b in betas]
+        for k, model in enumerate(PAPER_MODELS):
             estimates = [
-                estimate(by_prompt(where(mine, **{axis: level}), metric))
-                for level in levels
+                estimate_rows(part[b][model], "order_consistency") for b in betas
             ]
-            # A small shift keeps intervals of the same level apart.
-            at = np.array(levels) * 1.02 ** (shift - 1)
-            _errorbar(axes, at, estimates, marker="o", label=model)
-        axes.set(xscale="log", xlabel=label, ylabel=name)
-        axes.set_xticks(
-            _levels(rows, axis), labels=[f"{v:g}" for v in _levels(rows, axis)]
-        )
-        axes.minorticks_off()
-    panels[0].legend()
-    return figure
-
-
-def _pairings(rows):
-    figure, panels = _panels(len(METRICS))
-    models, designs = _levels(rows, "model"), ("similar", "random", "diverse")
-    for axes, (metric, name) in zip(panels, METRICS.items(), strict=True):
-        for k, model in enumerate(models):
-            for pairing, marker in ("same", "o"), ("cross", "s"):
-                estimates = [
-                    estimate(
-                        by_prompt(
-                            where(rows, model=model, design=design, pairing=pairing),
-                            metric,
-                        )
-                    )
-                    for design in designs
-                ]
-                at = np.arange(3) + 0.22 * (k - (len(models) - 1) / 2)
-                at = at + (0.04 if pairing == "cross" else -0.04)
-                _errorbar(
-                    axes,
-                    at,
-                    estimates,
-                    marker=marker,
-                    linestyle="",
-                    color=f"C{k}",
-                    markerfacecolor="white" if pairing == "cross" else None,
-                    label=f"{model}, {pairing}",
+            _points(top, np.add(at, 0.35 * (k - 1)), estimates, model)
+        _baselines(top, part, at, "beta", betas)
+        for k, classifier in enumerate(CLASSIFIERS):
+            differences = [
+                minus("", classifier, "bt-mlp", beta=b).estimate(
+                    mine, "order_consistency"
                 )
-        axes.set_xticks(range(3), labels=designs)
-        axes.set(ylabel=name)
-    panels[0].legend(fontsize=7)
-    return figure
-
-
-def _best_of_n(rows):
-    tasks = _levels(rows, "task")
-    figure, panels = _panels(len(tasks))
-    for axes, task in zip(panels, tasks, strict=True):
-        mine = where(rows, task=task, pairing="same")
-        for model in _levels(mine, "model"):
-            _curve(axes, where(mine, model=model), "best_of_n", marker="o", label=model)
-        _curve(axes, mine, "best_of_n_oracle", color="k", linestyle=":")
-        nulls = [row["length_only"] for row in mine if row["length_only"] is not None]
-        if nulls:
-            _curve(axes, nulls, "best_of_n", color="grey", label="length alone")
-        axes.set(xscale="log", xlabel="N", ylabel="Best-of-N gain", title=task)
-        ticks = _shared_n(mine, "best_of_n")
-        axes.set_xticks(ticks, labels=map(str, ticks))
-        axes.minorticks_off()
-    panels[0].legend(fontsize=7)
-    return figure
-
-
-def _curve(axes, rows, name, **style):
-    """Draw the mean over the rows of the N that all of them have."""
-    shared = _shared_n(rows, name)
-    means = [np.mean([row[name][str(n)] for row in rows]) for n in shared]
-    axes.plot(shared, means, **style)
-
-
-def _shared_n(rows, name):
-    known = [set(map(int, row[name])) for row in rows]
-    return sorted(set.intersection(*known)) if known else []
-
-
-def _recipes(rows):
-    figure, panels = _panels(len(METRICS))
-    rows = beside_the_paper(rows)
-    recipes = _levels(rows, "recipe")
-    for axes, (metric, name) in zip(panels, METRICS.items(), strict=True):
-        for k, model in enumerate(("bt-mlp", "clf-mlp")):
-            estimates = [
-                estimate(by_prompt(where(rows, model=model, recipe=recipe), metric))
-                for recipe in recipes
+                for b in betas
             ]
-            at = np.arange(len(recipes)) + 0.1 * (k - 0.5)
-            _errorbar(axes, at, estimates, marker="o", linestyle="", label=model)
-        axes.set_xticks(range(len(recipes)), labels=recipes, fontsize=8)
-        axes.set(ylabel=name)
-    panels[0].legend()
+            shifted = np.add(at, 0.35 * k)
+            _points(bottom, shifted, differences, classifier)
+        _band(bottom)
+        top.set_title(f"{design} pairs")
+        bottom.set_xlabel("Wrong labels, measured (%)")
+    panels[0, 0].set_ylabel(CONSISTENCY)
+    panels[1, 0].set_ylabel(DIFFERENCE)
+    _legend(figure, panels[0, 0], 5)
     return figure
+
+
+def _quantity(scores):
+    matched = scores.where(recipe=("matched", "baseline"), pairing=("same", "-"))
+    designs = [d for d in DESIGNS if d in matched.levels("design")]
+    if not designs:
+        return None
+    figure, panels = _panels(1, len(designs), 3.6 * len(designs), 3.6, sharey=True)
+    for axes, design in zip(panels[0], designs, strict=True):
+        part = shared_blocks(
+            matched.where(design=(design, "-")), "n_pairs", PAPER_MODELS
+        )
+        quantities = sorted(part)
+        if not quantities:
+            return None
+        for k, model in enumerate(PAPER_MODELS):
+            estimates = [
+                estimate_rows(part[n][model], "order_consistency") for n in quantities
+            ]
+            # A small shift keeps intervals of the same quantity apart.
+            _points(axes, np.array(quantities) * 1.03 ** (k - 1), estimates, model)
+        _baselines(axes, part, quantities, "n_pairs", quantities)
+        labels = [
+            f"{n:,}\n({part[n]['bt-mlp'].mean('n_distinct'):,.0f})" for n in quantities
+        ]
+        axes.set_xscale("log")
+        axes.set_xticks(quantities, labels=labels)
+        axes.minorticks_off()
+        axes.set(title=f"{design} pairs", xlabel="Labels (distinct pairs)")
+    panels[0, 0].set_ylabel(CONSISTENCY)
+    _legend(figure, panels[0, 0], 5)
+    return figure
+
+
+def _pairing(scores):
+    matched = scores.where(recipe="matched")
+    pairings = [p for p in ("same", "cross") if p in matched.levels("pairing")]
+    metrics = {
+        "order_consistency": CONSISTENCY,
+        "best_of_n": "Best-of-N gain (sd of reward)",
+    }
+    part = shared_blocks(matched, "design", PAPER_MODELS, pairings)
+    if len(pairings) < 2 or not part:
+        return None
+    designs = [d for d in DESIGNS if d in part]
+    figure, panels = _panels(1, 2, 9.5, 3.8)
+    for axes, (metric, label) in zip(panels[0], metrics.items(), strict=True):
+        for k, model in enumerate(PAPER_MODELS):
+            for shift, pairing in ((-0.05, "same"), (0.05, "cross")):
+                at = np.arange(len(designs)) + 0.26 * (k - 1) + shift
+                estimates = [
+                    estimate_rows(part[d][model].where(pairing=pairing), metric)
+                    for d in designs
+                ]
+                fill = {} if pairing == "same" else {"markerfacecolor": "white"}
+                name = f"{model}, {pairing}-prompt"
+                _points(
+                    axes, at, estimates, model, name, **{**fill, "linestyle": "none"}
+                )
+        axes.set_xticks(range(len(designs)), labels=designs)
+        axes.set(xlabel="Which responses are compared", ylabel=label)
+        axes.grid(axis="x", visible=False)
+    _legend(figure, panels[0, 0], 3)
+    return figure
+
+
+def _forest(scores):
+    found = {c: forest(scores, c) for c in CLASSIFIERS}
+    found = {c: lines for c, lines in found.items() if lines}
+    if not found:
+        return None
+    most = max(map(len, found.values()))
+    figure, panels = _panels(
+        1, len(found), 4.9 * len(found), 1.3 + 0.27 * most, sharey=True
+    )
+    for axes, (classifier, lines) in zip(panels[0], found.items(), strict=True):
+        at = np.arange(len(lines))[::-1]
+        for place, (text, estimate) in zip(at, lines, strict=True):
+            together = text.startswith("all")
+            _points(
+                axes,
+                [place],
+                [estimate],
+                classifier,
+                across=True,
+                linestyle="none",
+                **(
+                    {"marker": "D", "markersize": 7, "color": "black"}
+                    if together
+                    else {}
+                ),
+            )
+        _band(axes, across=True)
+        axes.set_yticks(at, labels=[text for text, _ in lines])
+        axes.set(title=f"{classifier} minus bt-mlp", xlabel="Order consistency")
+    return figure
+
+
+def _recipes(scores):
+    found = ablations(scores)
+    if len(found) < 2:
+        return None
+    at = np.arange(len(found))[::-1]
+    figure, panels = _panels(1, 2, 9.8, 1.5 + 0.42 * len(found), sharey=True)
+    values, differences = panels[0]
+    for shift, name in ((0.1, "bt-mlp"), (-0.1, "clf-mlp")):
+        estimates = [
+            getattr(one, "bradley_terry" if name == "bt-mlp" else "classifier")
+            for one in found
+        ]
+        _points(values, at + shift, estimates, name, across=True, linestyle="none")
+    _points(
+        differences,
+        at,
+        [one.difference for one in found],
+        "clf-mlp",
+        "clf-mlp minus bt-mlp",
+        across=True,
+        linestyle="none",
+    )
+    _band(differences, across=True)
+    values.set_yticks(at, labels=[RECIPES[one.recipe] for one in found])
+    values.set(xlabel=CONSISTENCY)
+    values.locator_params(axis="x", nbins=5)
+    differences.set(xlabel="clf-mlp minus bt-mlp")
+    _legend(figure, values, 2)
+    return figure
+
+
+FIGURES = (
+    (
+        "noise.png",
+        _noise,
+        "Order consistency against the measured share of wrong labels (top), and what "
+        "the classifiers order better than Bradley-Terry on the same pairs and labels "
+        "(bottom; grey: differences that do not matter). Same-prompt pairs, matched "
+        "training, 95 % intervals.",
+    ),
+    (
+        "quantity.png",
+        _quantity,
+        "Order consistency against the number of labels; in brackets how many distinct "
+        "pairs they are of. Same-prompt pairs, matched training.",
+    ),
+    (
+        "pairing.png",
+        _pairing,
+        "Pairs within prompts (filled) and across prompts (open), by which responses "
+        "are compared. Matched training, common blocks.",
+    ),
+    (
+        "encoders.png",
+        _forest,
+        "The classifiers against Bradley-Terry, by encoder and data set. Same-prompt "
+        "pairs, matched training; grey: differences that do not matter.",
+    ),
+    (
+        "recipes.png",
+        _recipes,
+        "The paper's networks as its code trains them, with one thing changed at a "
+        "time, with all, and under matched training, on the same pairs and labels.",
+    ),
+)

@@ -1,187 +1,178 @@
-"""Means over settings and prompts, with intervals over both."""
+"""Means over crossed clusters, seeds and test prompts, with intervals over both.
+
+A seed draws the training prompts, the pairs, the labels and the weights at the start; a
+test prompt is tested under some of the seeds. Both vary, and every value shares its
+seed with other prompts and its prompt with other seeds. Encoders, data sets, designs,
+noise and quantities are the same for every seed: they are averaged over, and are no
+sample of anything.
+"""
 
 from typing import NamedTuple
 
 import numpy as np
+from scipy import stats
 
-from benchmarks.study.settings import NAMES
-
-N_RESAMPLES = 1000
-FEWEST_SETTINGS = 5
-APART = ("model", "recipe", "pairing")
-BLOCK_NAMES = tuple(name for name in NAMES if name not in APART)
+LEVEL = 0.95
+POWER = 0.80
+MATTERS = 0.01  # differences of order consistency within this do not matter
+N_RESAMPLES = 2000
+TRAINED = 0.75  # the share of prompts that a seed trains on
 
 
 class Estimate(NamedTuple):
-    """A mean and its 95 % interval."""
+    """A mean, its standard error and degrees of freedom, and what it rests on.
+
+    The error is NaN where fewer than two seeds or two prompts show how values vary.
+    ``seed_share`` is the part of the variance that comes from seeds.
+    """
 
     mean: float
-    low: float
-    high: float
+    error: float
+    freedom: float
+    n_settings: int = 0
+    n_blocks: int = 0
+    seed_share: float = np.nan
+
+    @property
+    def interval(self):
+        """Lower and upper end of the 95 % interval."""
+        half = stats.t.ppf(0.5 + LEVEL / 2, self.freedom) * self.error
+        return self.mean - half, self.mean + half
+
+    @property
+    def p_value(self):
+        """Two-sided, of no difference; NaN without an error."""
+        if self.error == 0.0:
+            return float(self.mean == 0.0)
+        return float(2 * stats.t.sf(abs(self.mean) / self.error, self.freedom))
+
+    @property
+    def p_value_matters(self):
+        """Of a difference of at least `MATTERS`: the larger of two one-sided tests."""
+        if self.error == 0.0:
+            return float(abs(self.mean) >= MATTERS)
+        nearest = (MATTERS - abs(self.mean)) / self.error
+        return float(stats.t.sf(nearest, self.freedom))
+
+    @property
+    def detectable(self):
+        """The difference that would be found (at 5 %) in four of five repetitions."""
+        quantiles = stats.t.ppf([0.5 + LEVEL / 2, POWER], self.freedom)
+        return float(self.error * quantiles.sum())
 
     def __str__(self):
-        if np.isnan(self.mean):
-            return ""
-        interval = f" [{self.low:.3f}, {self.high:.3f}]"
-        return f"{self.mean:.3f}" + ("" if np.isnan(self.low) else interval)
+        return self._text("{:.3f}")
 
     @property
     def signed(self):
         """The estimate as text, for a difference."""
-        if np.isnan(self.low):
-            return "too few settings"
-        return f"{self.mean:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
+        return self._text("{:+.3f}")
+
+    def _text(self, number):
+        if np.isnan(self.mean):
+            return ""
+        text = number.format(self.mean)
+        if np.isnan(self.error):
+            return text
+        low, high = (number.format(end) for end in self.interval)
+        return f"{text} [{low}, {high}]"
 
 
-def by_prompt(rows, metric, apart=APART):
-    """Arrange a metric as settings by prompts; rows are keyed by what they share.
-
-    Rows that differ only in ``apart`` are averaged: they saw the same prompts.
-
-    Returns
-    -------
-    values : dict
-        From the shared part of a setting to a dict from prompt to value.
-    """
-    gathered = {}
-    for row in rows:
-        shared = tuple(row["setting"][name] for name in NAMES if name not in apart)
-        prompts = [(row["setting"]["data"], p) for p in row["per_prompt"]["prompts"]]
-        values = zip(prompts, row["per_prompt"][metric], strict=True)
-        known = {prompt: value for prompt, value in values if value is not None}
-        gathered.setdefault(shared, []).append(known)
-    return {
-        shared: {p: np.mean([each[p] for each in several]) for p in several[0]}
-        for shared, several in gathered.items()
-    }
+NOTHING = Estimate(np.nan, np.nan, np.nan)
 
 
-def difference(values, others):
-    """Subtract prompt by prompt where both have a setting."""
-    return {
-        shared: {p: values[shared][p] - others[shared][p] for p in values[shared]}
-        for shared in values
-        if shared in others
-    }
+def crossed(tables, overlap=False):
+    """Estimate the mean of several tables of seeds by test prompts.
 
-
-def estimate(sample, seed=0):
-    """Estimate a mean with a bootstrap interval.
-
-    Settings (and with them seeds) and prompts are resampled independently of each
-    other; all settings that share a prompt draw it together.
+    The variance of a table's mean is that of resampling seeds, plus that of resampling
+    prompts, less that of resampling single values, which both of the others contain
+    (Cameron, Gelbach and Miller, 2011); it is never less than either of the first two.
+    Tables are independent of each other: other data sets have other prompts and other
+    splits. Degrees of freedom are Satterthwaite's.
 
     Parameters
     ----------
-    sample : dict
-        As `by_prompt` gives it.
-    seed : int, default=0
-        Of the resampling.
+    tables : list of ndarray of shape (n_seeds, n_prompts)
+        One a data set; NaN where a seed does not test a prompt.
+    overlap : bool, default=False
+        Whether to count all that varies between seeds as the training prompts' doing.
+        Seeds share most of those, and so vary less than new prompts would: the part
+        of the mean's variance that is theirs is larger by 1 + n_seeds t / (1 - t), if
+        what is learned is a mean over training prompts, of which a seed has the share
+        t. An upper bound: labels and first weights are drawn anew for each seed.
 
     Returns
     -------
     estimate : Estimate
-        NaN for an empty sample. Without an interval for fewer than five settings:
-        they do not show how much settings differ.
+        The mean of the tables' means.
     """
-    if not sample:
-        return Estimate(np.nan, np.nan, np.nan)
-    table, known = _as_table(sample)
-    resampled = [
-        np.average((table @ w_prompt) / (known @ w_prompt), weights=w_setting)
-        for w_setting, w_prompt in _resamples(known.shape, seed)
-    ]
-    return _with_interval(np.mean(table.sum(1) / known.sum(1)), resampled, len(table))
+    if not tables:
+        return NOTHING
+    parts = [_components(table) for table in tables]
+    mean = float(np.mean([part.mean for part in parts]))
+    seeds, prompts = (np.array([part[k] for part in parts]) for k in (1, 2))
+    if overlap:
+        seeds = seeds * [1 + p.n_seeds * TRAINED / (1 - TRAINED) for p in parts]
+    variance = seeds + prompts
+    with np.errstate(invalid="ignore", divide="ignore"):
+        spread = seeds**2 / [part.n_seeds - 1 for part in parts]
+        spread += prompts**2 / [part.n_prompts - 1 for part in parts]
+        freedom = variance.sum() ** 2 / spread.sum()
+        share = seeds.sum() / variance.sum()
+    if variance.sum() == 0.0:
+        freedom, share = np.inf, 0.0
+    error = np.sqrt(variance.sum()) / len(parts)
+    return Estimate(mean, float(error), float(freedom), seed_share=float(share))
 
 
-def contrast(sample, axis, level, other, seed=0):
-    """Estimate what one level of an axis is better than another.
+class Components(NamedTuple):
+    """A mean and the parts of its variance that come from seeds and from prompts."""
 
-    Least squares with an effect for every level of every axis that occurs, so that
-    levels are compared as if the other axes were the same; with a bootstrap interval
-    over settings and prompts, as in `estimate`.
-
-    Parameters
-    ----------
-    sample : dict
-        As `by_prompt` gives it.
-    axis : str
-        An axis of the settings.
-    level, other
-        Two of its levels.
-    seed : int, default=0
-        Of the resampling.
-
-    Returns
-    -------
-    estimate : Estimate
-        NaN where a level does not occur; without an interval for fewer than five
-        settings at either level.
-    """
-    settings = [dict(zip(BLOCK_NAMES, shared, strict=True)) for shared in sample]
-    counts = [sum(s[axis] == wanted for s in settings) for wanted in (level, other)]
-    if not all(counts):
-        return Estimate(np.nan, np.nan, np.nan)
-    table, known = _as_table(sample)
-    design, position = _dummies(settings, axis, level, other)
-
-    def effect(w_setting, w_prompt):
-        root = np.sqrt(w_setting)
-        values = (table @ w_prompt) / (known @ w_prompt)
-        return np.linalg.lstsq(design * root[:, np.newaxis], values * root)[0][position]
-
-    resampled = [effect(*weights) for weights in _resamples(known.shape, seed)]
-    mean = effect(np.ones(len(table)), np.ones(known.shape[1]))
-    return _with_interval(mean, resampled, min(counts))
+    mean: float
+    seeds: float
+    prompts: float
+    n_seeds: int
+    n_prompts: int
 
 
-def _as_table(sample):
-    """Give values as settings by prompts, zero where not known, and what is known."""
-    prompts = sorted({prompt for values in sample.values() for prompt in values})
-    place = {prompt: k for k, prompt in enumerate(prompts)}
-    table = np.zeros((len(sample), len(prompts)))
-    known = np.zeros_like(table)
-    for k, values in enumerate(sample.values()):
-        columns = [place[prompt] for prompt in values]
-        table[k, columns], known[k, columns] = list(values.values()), 1.0
-    return table, known
+def _components(table):
+    table = table[:, ~np.isnan(table).all(axis=0)]
+    known = ~np.isnan(table)
+    n, (n_seeds, n_prompts) = known.sum(), table.shape
+    mean = table[known].mean()
+    rest = np.where(known, table - mean, 0.0)
+
+    def clustered(sums):
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return len(sums) / np.float64(len(sums) - 1) * np.sum(sums**2) / n**2
+
+    by_seed, by_prompt = clustered(rest.sum(axis=1)), clustered(rest.sum(axis=0))
+    by_value = clustered(rest[known])
+    # What prompts and values do not explain is the seeds'.
+    seeds = max(by_seed - by_value, by_seed - by_prompt, 0.0)
+    if n_seeds < 2:
+        seeds = np.nan
+    return Components(mean, seeds, by_prompt, n_seeds, n_prompts)
 
 
-def _resamples(shape, seed):
-    """Draw weights of settings and of prompts, as if drawn with replacement.
+def resampled(tables, seed=0):
+    """Give the 95 % interval of the pigeonhole bootstrap, as a check on `crossed`.
 
-    A prompt that is not drawn keeps a negligible weight: a setting might otherwise
-    lose all its prompts.
+    Seeds and prompts are drawn with replacement, independently of each other, and all
+    values of a prompt drawn twice count twice. It counts the variation of single
+    values three times (Owen, 2007), so it is the wider of the two.
     """
     rng = np.random.default_rng(seed)
-    for _ in range(N_RESAMPLES):
-        yield tuple(
-            np.maximum(rng.multinomial(n, np.full(n, 1 / n)), 1e-9) for n in shape
+    means = np.zeros(N_RESAMPLES)
+    for table in tables:
+        known = ~np.isnan(table)
+        values = np.where(known, table, 0.0)
+        n_seeds, n_prompts = table.shape
+        # One draw fewer than seeds: the variance of so few is not underestimated.
+        drawn = rng.multinomial(n_seeds - 1, np.full(n_seeds, 1 / n_seeds), N_RESAMPLES)
+        weight = rng.multinomial(
+            n_prompts, np.full(n_prompts, 1 / n_prompts), N_RESAMPLES
         )
-
-
-def _with_interval(mean, resampled, n_settings):
-    if n_settings < FEWEST_SETTINGS:
-        return Estimate(float(mean), np.nan, np.nan)
-    low, high = np.quantile(resampled, [0.025, 0.975])
-    return Estimate(float(mean), float(low), float(high))
-
-
-def _dummies(settings, axis, level, other):
-    """Give a design matrix and the column that holds ``level`` minus ``other``."""
-    columns, position = [np.ones(len(settings))], None
-    for name in BLOCK_NAMES:
-        values = [s[name] for s in settings]
-        reference = other if name == axis else values[0]
-        for value in dict.fromkeys(values):
-            if value != reference:
-                if name == axis and value == level:
-                    position = len(columns)
-                columns.append(np.array([v == value for v in values], dtype=float))
-    return np.column_stack(columns), position
-
-
-def mean(rows, name):
-    """Average a plain number over rows that have it; NaN if none has."""
-    values = [row[name] for row in rows if row.get(name) is not None]
-    return float(np.mean(values)) if values else np.nan
+        total = np.sum((drawn @ values) * weight, axis=1)
+        means += total / np.sum((drawn @ known) * weight, axis=1) / len(tables)
+    return tuple(np.quantile(means, [0.5 - LEVEL / 2, 0.5 + LEVEL / 2]))

@@ -1,139 +1,360 @@
-"""The report: what the paper said, what came out, whether it holds here."""
+"""The report: what the paper said, what came out, under which training."""
 
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.study import figures
-from benchmarks.study.claims import claims
-from benchmarks.study.intervals import by_prompt, estimate, mean
+from benchmarks.study import figures, people, prose
+from benchmarks.study.ablations import CHANGES, RECIPES, ablations
+from benchmarks.study.claims import (
+    CHANGE,
+    CLASSIFIERS,
+    MATCHED,
+    METRICS,
+    PAPER,
+    answer,
+    under,
+)
+from benchmarks.study.contrasts import against_baseline
+from benchmarks.study.encoded import ENCODERS
+from benchmarks.study.heterogeneity import between, forest
+from benchmarks.study.intervals import crossed, resampled
+from benchmarks.study.scores import BASELINES, Scores, balanced
+from benchmarks.study.settings import LINEAR_MODELS, PAPER_MODELS
+from benchmarks.study.tables import DESIGNS, NAMES, all_tables, extent, number, table
 
-HEAD = (
-    "model",
-    "settings",
-    "error rate",
-    "order consistency",
-    "at similar length",
-    "cross-prompt",
-    "Spearman",
-    "best-of-N gain",
-)
-SECTIONS = (
-    ("beta", "Annotation noise", "beta", ("same",)),
-    ("n_pairs", "Number of pairs", "pairs", ("same",)),
-    ("design", "Pairing design, same-prompt pairs", "design", ("same",)),
-    ("design", "Pairing design, cross-prompt pairs", "design", ("cross",)),
-)
+GRID = 12_960
 
 
 def write_report(rows, folder):
-    """Write ``report.md`` and its figures into a folder; give the report's path."""
+    """Write ``report.md``, ``tables.md`` and the figures; give the report's path.
+
+    Parameters
+    ----------
+    rows : list of dict
+        Lines of results files, in any order; a repeated line counts once.
+    folder : path
+        Where to write. ``convergence.md`` and ``human.csv`` in it are taken up.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    rows = list({row["key"]: row for row in rows}.values())
-    if len(_levels(rows, "data")) != 1:
+    everything = Scores(rows)
+    scores = of_the_grid(everything)
+    if not len(scores.where(recipe="matched", model=PAPER_MODELS)):
         raise ValueError(
-            "a report is on the results of one data source, got those of "
-            f"{', '.join(_levels(rows, 'data')) or 'none'}."
+            "a report is on results of matched training, and there are none of "
+            f"{', '.join(PAPER_MODELS)}."
         )
-    package = [row for row in rows if row["setting"]["recipe"] == "package"]
-    paper = [row for row in rows if row["setting"]["recipe"] != "package"]
-    text = [*_opening(rows), "## What the paper said, and what came out\n"]
-    for claim in claims(rows):
-        text += [
-            f"### {claim.title}\n",
-            f"*The paper:* {claim.said}\n",
-            *_listed(claim.found),
-            f"**{claim.verdict}**\n",
-        ]
-    text.append("## Tables\n")
-    for task in _levels(rows, "task"):
-        of_task = [row for row in package if row["setting"]["task"] == task]
-        for axis, title, unit, pairings in SECTIONS:
-            chosen = [row for row in of_task if row["setting"]["pairing"] in pairings]
-            if chosen:
-                text += [
-                    f"### {title} (true reward: {task})\n",
-                    *_table(chosen, axis, unit),
-                ]
-        recipes = [row for row in paper if row["setting"]["task"] == task]
-        if recipes:
-            text += [
-                f"### The paper's recipe by validation split (true reward: {task})\n",
-                *_table(recipes, "recipe", "recipe"),
-            ]
-    text.append("## Figures\n")
-    for name, caption in figures.draw(rows, folder):
-        text.append(f"![{caption}]({name})\n\n{caption}\n")
+    answers = answer(scores)
+    drawn = dict(figures.draw(scores, folder))
+    text = [
+        *_opening(scores),
+        *_abstract(answers, scores),
+        prose.SET_UP,
+        *_claims(answers, drawn),
+        *_ablations(scores, drawn),
+        *_heterogeneity(scores, drawn),
+        *_baselines(scores),
+        *_convergence(folder),
+        *people.section(folder),
+        *_robustness(scores, answers),
+        *_cost(everything, rows),
+    ]
+    (folder / "tables.md").write_text(_tables_page(scores, everything, answers))
     path = folder / "report.md"
-    path.write_text("\n".join(text))
+    path.write_text("\n".join(text).rstrip() + "\n")
     return path
 
 
-def _opening(rows):
-    versions = Counter(
-        ", ".join(f"{name} {v}" for name, v in row["versions"].items()) for row in rows
-    )
-    widths = ", ".join(map(str, sorted({row["n_features"] for row in rows})))
-    n_values = ", ".join(map(str, sorted({row["per_prompt"]["n"] for row in rows})))
-    hours = sum(row["core_seconds"] for row in rows) / 3600
-    return [
-        "# The annotation study\n",
-        f"{len(rows)} settings on {', '.join(_levels(rows, 'data'))} ({widths} "
-        f"features), {hours:.2f} core-hours. All models of a block saw the same "
-        "prompts, pairs and labels. Scores are on prompts never trained on. Best-of-N "
-        f"gain is over the mean response, for N = {n_values}, in standard deviations "
-        "of the true reward. Intervals are 95 %, from a bootstrap over settings (with "
-        "their seeds) and over prompts; there is none for fewer than five settings. "
-        "Numbers of pairs, and designs, are compared by least squares with effects of "
-        "all other axes. “At similar length” counts pairs of which neither response is "
-        "a tenth longer; “length alone” predicts the longer response. Verdicts go by "
-        "the best-of-N gain, the paper's own measure.\n",
-        "Versions: " + "; ".join(versions) + ".\n",
+def of_the_grid(scores):
+    """Leave out further encoders, where those of the grid are there."""
+    if not scores.mask(pool=ENCODERS).any():
+        return scores
+    return scores.where(pool=(*ENCODERS, "-"))
+
+
+def _opening(scores):
+    grid = scores.where(recipe="matched", pairing="same", model=PAPER_MODELS)
+    others = len(scores) - len(grid)
+    part = grid.take(balanced(grid))
+    lines = [
+        f"# The annotation study: {len(grid):,} of {GRID:,} settings\n",
+        f"Beside the grid: {others:,} settings with cross-prompt pairs, linear models, "
+        "the paper's recipes, or baselines.",
     ]
+    left = len(grid) - len(part)
+    if left:
+        lines.append(
+            f"**The grid is not finished:** {left:,} settings are left out so that "
+            f"what is compared is balanced; {len(part):,} are kept ({extent(part)})."
+            if len(part)
+            else "**No part of the grid is balanced yet:** nothing of it is compared."
+        )
+    lines.append(
+        "Made by `python -m benchmarks.annotation_study report`, figures included. "
+        "Behind it: [all tables](tables.md), [what differs from the "
+        "paper](deviations.md), [how to run it again](REPRODUCE.md).\n"
+    )
+    return lines
 
 
-def _table(rows, axis, unit):
-    """Give one Markdown table: levels of an axis by models, and length alone."""
-    lines = [f"| {unit} | " + " | ".join(HEAD) + " |", "|---" * (len(HEAD) + 1) + "|"]
-    for level in _levels(rows, axis):
-        of_level = [row for row in rows if row["setting"][axis] == level]
-        for model in _levels(of_level, "model"):
-            mine = [row for row in of_level if row["setting"]["model"] == model]
-            lines.append(_line(level, model, mine, mean(mine, "error_rate")))
-        null = [
-            {**row["length_only"], "setting": row["setting"]}
-            for row in of_level
-            if row["length_only"] is not None
-        ]
-        if null:
-            lines.append(_line(level, "*length alone*", null, np.nan))
+def _abstract(answers, scores):
+    lines = ["## In short\n", prose.abstract(len(scores.levels("seed"))) + "\n"]
+    for claim, findings in answers:
+        lines.append(f"- **{claim.title}.** The paper says {claim.said}")
+        lines += [f"  - {sentence}" for sentence in _verdicts(findings)]
+    lines.append(f"- **Baselines.** {_baseline_sentence(scores)}")
     return [*lines, ""]
 
 
-def _line(level, model, rows, error_rate):
-    cells = (
-        level,
-        model,
-        len(rows),
-        "" if np.isnan(error_rate) else f"{100 * error_rate:.1f} %",
-        estimate(by_prompt(rows, "order_consistency")),
-        _number(mean(rows, "order_consistency_similar_length")),
-        _number(mean(rows, "order_consistency_cross")),
-        _number(mean(rows, "spearman")),
-        estimate(by_prompt(rows, "best_of_n")),
+def _verdicts(findings):
+    """Say what came out of each headline, under each training, in a sentence."""
+    for says in dict.fromkeys(f.question.says for f in findings if f.question.says):
+        mine = {f.training: f for f in findings if f.question.says == says}
+        words = [
+            f"{opening} **{mine[training].verdict}** ({_first(mine[training]).signed})"
+            for training, opening in (
+                (PAPER, "under the paper's recipe, it"),
+                (MATCHED, "under matched training, it"),
+            )
+            if training in mine
+        ]
+        change = mine.get(CHANGE)
+        if change is not None and change.verdict.startswith("differs"):
+            words.append(f"the training changes it ({_first(change).signed})")
+        yield f"That {says}: {'; '.join(words)}."
+
+
+def _first(finding):
+    return finding.estimates[METRICS[0]]
+
+
+def _claims(answers, drawn):
+    shown = {
+        "Under noise": "noise.png",
+        "More labels": "quantity.png",
+        "Cross-prompt or same-prompt pairs": "pairing.png",
+    }
+    lines = ["## What the paper said, and what came out\n", prose.CLAIMS + "\n"]
+    for claim, findings in answers:
+        lines += [f"### {claim.title}\n", *_figure(shown.get(claim.title), drawn)]
+        lines += _findings([f for f in findings if f.question.says])
+    return lines
+
+
+def _findings(findings):
+    """Give the table of answers."""
+    return [
+        "| difference | training | settings | order consistency | p, corrected "
+        "| best-of-N gain | p, corrected | verdict |",
+        "|---|---|---|---|---|---|---|---|",
+        *map(_finding_line, findings),
+        "",
+    ]
+
+
+def _finding_line(finding):
+    cells = [finding.question.contrast.text, finding.training]
+    cells.append(f"{_first(finding).n_settings:,}")
+    for metric in METRICS:
+        estimate = finding.estimates[metric]
+        both = f"{_p(estimate.p_value)}, {_p(finding.corrected[metric])}"
+        cells += [estimate.signed, both if finding.verdict else ""]
+    return "| " + " | ".join([*cells, finding.verdict]) + " |"
+
+
+def _p(value):
+    if np.isnan(value):
+        return "none"
+    return "<.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _ablations(scores, drawn):
+    found = ablations(scores)
+    if not found:
+        return []
+    lines = [
+        "### Why: one change of the recipe at a time\n",
+        *_figure("recipes.png", drawn),
+        f"On the same {found[0].n_settings:,} blocks for every line; “moved” is "
+        "against the first line.\n",
+        "| training | bt-mlp | clf-mlp | clf-mlp minus bt-mlp | moved "
+        "| growth of that from 10 % to 40 % of wrong labels | moved |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for one in found:
+        cells = (
+            RECIPES[one.recipe],
+            one.bradley_terry,
+            one.classifier,
+            *(e.signed for e in one[4:]),
+        )
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
+    return [*lines, "", f"**{_why(found)}**\n"]
+
+
+def _why(found):
+    """Name the single change that moves the difference the most."""
+    single = [one for one in found if one.recipe in CHANGES]
+    known = [one for one in single if not np.isnan(one.moved.error)]
+    if not known:
+        return "No change was run alone."
+    most = max(known, key=lambda one: abs(one.moved.mean))
+    low, high = most.moved.interval
+    words = (
+        "moves the comparison of classifier and Bradley-Terry the most"
+        if low > 0 or high < 0
+        else "moves the comparison the most, but not beyond its interval"
     )
-    return "| " + " | ".join(map(str, cells)) + " |"
+    return f"Of single changes, “{RECIPES[most.recipe]}” {words} ({most.moved.signed})."
 
 
-def _number(value):
-    return "" if np.isnan(value) else f"{value:.3f}"
+def _heterogeneity(scores, drawn):
+    lines = ["## Do encoders and data sets agree?\n", *_figure("encoders.png", drawn)]
+    for classifier in CLASSIFIERS:
+        found = forest(scores, classifier)
+        cells = [e for text, e in found if not text.startswith("all")]
+        if not cells or np.isnan(cells[0].error):
+            continue
+        above = sum(e.interval[0] > 0 for e in cells)
+        below = sum(e.interval[1] < 0 for e in cells)
+        spread = ", ".join(
+            f"{deviation:.3f} on {task}"
+            for task, deviation in between(scores, classifier).items()
+            if deviation is not None
+        )
+        lines.append(
+            f"{classifier} minus bt-mlp: of {len(cells)} intervals {above} are above "
+            f"zero and {below} below; the standard deviation between encoders, less "
+            f"what chance adds, is {spread or 'not known'}.\n"
+        )
+    return lines
 
 
-def _levels(rows, axis):
-    return sorted({row["setting"][axis] for row in rows})
+def _baseline_estimates(scores):
+    same = scores.where(recipe=("matched", "baseline"), pairing=("same", "-"))
+    for model in (*PAPER_MODELS, *LINEAR_MODELS):
+        for baseline in BASELINES:
+            for design in DESIGNS:
+                part = same.where(design=(design, "-"))
+                estimate = against_baseline(part, model, baseline, METRICS[0])
+                if not np.isnan(estimate.mean):
+                    yield model, baseline, design, estimate
 
 
-def _listed(found):
-    return [*(f"- {line}" for line in found), ""]
+def _baselines(scores):
+    found = list(_baseline_estimates(scores))
+    if not found:
+        return []
+    lines = [
+        "## Against length and statistics of the text\n",
+        prose.BASELINES + "\n",
+        "| model | design | settings | minus length alone | minus text statistics |",
+        "|---|---|---|---|---|",
+    ]
+    cells = {(m, d): {} for m, _, d, _ in found}
+    for model, baseline, design, estimate in found:
+        cells[model, design][baseline] = estimate
+    for (model, design), mine in cells.items():
+        texts = [mine[b].signed if b in mine else "" for b in BASELINES]
+        n = next(iter(mine.values())).n_settings
+        lines.append(f"| {model} | {design} | {n:,} | {' | '.join(texts)} |")
+    return [*lines, ""]
+
+
+def _baseline_sentence(scores):
+    found = [e for e in _baseline_estimates(scores) if e[0] in PAPER_MODELS]
+    if not found:
+        return "Not run yet."
+    words = []
+    for baseline in BASELINES:
+        mine = [e for e in found if e[1] == baseline]
+        above = sum(e.interval[0] > 0 for *_, e in mine)
+        below = sum(e.interval[1] < 0 for *_, e in mine)
+        words.append(
+            f"against {NAMES[baseline]}, {above} of {len(mine)} are better and {below} "
+            "worse beyond their intervals"
+        )
+    return "Of the three models under three designs, " + "; ".join(words) + "."
+
+
+def _convergence(folder):
+    page = folder / "convergence.md"
+    if not page.exists():
+        return []
+    lines = page.read_text().splitlines()
+    return ["## " + lines[0].lstrip("# "), *lines[1:], ""]
+
+
+def _robustness(scores, answers):
+    """Give headline intervals by other ways of counting what varies."""
+    head = [
+        "## Do the verdicts depend on the intervals?\n",
+        prose.ROBUSTNESS + "\n",
+        "| difference | here | bootstrap of seeds and prompts | seeds counted as "
+        "training prompts | share of seeds in the variance |",
+        "|---|---|---|---|---|",
+    ]
+    lines = []
+    for claim, findings in answers:
+        part = scores.where(pairing=claim.pairing)
+        for finding in findings:
+            headline = finding.training == MATCHED and finding.question.says
+            if not headline or np.isnan(_first(finding).error):
+                continue
+            contrast = under(finding.question.contrast, "matched")
+            (tables,), _ = contrast.tables(part, METRICS[0])
+            cautious = crossed(tables, overlap=True)
+            low, high = resampled(tables)
+            cells = (
+                contrast.text,
+                finding.estimates[METRICS[0]].signed,
+                f"[{low:+.3f}, {high:+.3f}]",
+                "[{:+.3f}, {:+.3f}]".format(*cautious.interval),
+                number(crossed(tables).seed_share, ".0%"),
+            )
+            lines.append("| " + " | ".join(cells) + " |")
+    return [*head, *lines, ""] if lines else []
+
+
+def _cost(everything, rows):
+    seconds = everything.plain["core_seconds"]
+    lines = [
+        "## Cost and versions\n",
+        f"{np.nansum(seconds) / 3600:.1f} core-hours in all.\n",
+        "| model | training | features | settings | core-seconds each | core-hours |",
+        "|---|---|---|---|---|---|",
+    ]
+    for model in everything.levels("model"):
+        for recipe in everything.where(model=model).levels("recipe"):
+            mine = everything.where(model=model, recipe=recipe)
+            for width in np.unique(mine.plain["n_features"]):
+                spent = mine.plain["core_seconds"][mine.plain["n_features"] == width]
+                cells = NAMES.get(model, model), recipe, f"{width:.0f}"
+                cells += f"{len(spent):,}", f"{spent.mean():.2f}"
+                lines.append(f"| {' | '.join(cells)} | {spent.sum() / 3600:.2f} |")
+    versions = Counter(
+        ", ".join(f"{name} {v}" for name, v in sorted(row["versions"].items()))
+        for row in rows
+    )
+    listed = "; ".join(sorted(versions))
+    return [*lines, "", f"Versions: {listed}.", ""]
+
+
+def _tables_page(scores, everything, answers):
+    lines = ["# Tables of the annotation study\n", prose.TABLES + "\n"]
+    lines += ["## All differences\n", prose.CLAIMS + "\n"]
+    for claim, findings in answers:
+        lines += [f"### {claim.title}\n", *_findings(findings)]
+    lines += all_tables(scores)
+    if len(everything) > len(scores):
+        same = everything.where(recipe=("matched", "baseline"), pairing=("same", "-"))
+        found = table(same, "pool", "encoder")
+        if found:
+            lines += ["## Further encoders, pairs within prompts\n", *found]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _figure(name, drawn):
+    return [f"![{drawn[name]}]({name})\n\n{drawn[name]}\n"] if name in drawn else []

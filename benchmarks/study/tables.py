@@ -1,0 +1,222 @@
+"""Tables of the results; every line of a table is on the same blocks."""
+
+from functools import reduce
+
+import numpy as np
+
+from benchmarks.study.intervals import NOTHING, crossed
+from benchmarks.study.scores import BASELINES, CUT_BY, NETWORKS, Scores, common
+from benchmarks.study.settings import LINEAR_MODELS, PAPER_MODELS
+
+NAMES = {"length": "length alone", "statistics": "text statistics"}
+HEAD = (
+    "model",
+    "wrong labels",
+    "distinct pairs",
+    "order consistency",
+    "at similar length",
+    "across prompts",
+    "Spearman",
+    "best-of-N gain",
+)
+LABELS = ("design", "pairing", "beta", "n_pairs")
+DESIGNS = ("similar", "random", "diverse")  # from the hardest to the easiest
+
+
+def shared_blocks(scores, axis, models, pairings=None):
+    """Give results by level and model, on the blocks that all of them have.
+
+    Baselines are given too where they ran on the same labels.
+
+    Parameters
+    ----------
+    scores : Scores
+        Results, with the lines of baselines.
+    axis : str
+        Whose levels are compared.
+    models : sequence of str
+        Models that are compared.
+    pairings : sequence of str, default=None
+        Pairings that a block has all of; None tells blocks of one pairing apart.
+
+    Returns
+    -------
+    parts : dict
+        From level to model to `Scores`; empty where no block has all.
+    """
+    learned = scores.where(model=models)
+    levels = learned.levels(axis)
+    kinds = [(level, model) for level in levels for model in models]
+    more = [{"pairing": p} for p in pairings] if pairings else [{}]
+    terms = [{axis: n, "model": m, **extra} for n, m in kinds for extra in more]
+    if not terms:
+        return {}
+    parts = common(learned, terms)
+    if not len(parts[0]):
+        return {}
+    found = {level: {} for level in levels}
+    for k, (level, model) in enumerate(kinds):
+        mine = parts[k * len(more) : (k + 1) * len(more)]
+        found[level][model] = reduce(Scores.joined, mine)
+    for level in levels:
+        mine = found[level][models[0]]
+        for name in BASELINES:
+            null = _on_the_same(scores.where(model=name), mine)
+            if null is not None:
+                found[level][name] = null
+    return found
+
+
+def _on_the_same(null, mine):
+    """Give the lines of a baseline on the tasks, seeds and labels of some results."""
+    names = ("task", "seed")
+    if len(null) and null.axes["design"][0] != "-":
+        names += LABELS
+    keys = [
+        set(zip(*(part.axes[n].tolist() for n in names), strict=True))
+        for part in (null, mine)
+    ]
+    if not keys[1] <= keys[0]:
+        return None
+    lines = zip(*(null.axes[n].tolist() for n in names), strict=True)
+    return null.take(np.array([line in keys[1] for line in lines], dtype=bool))
+
+
+def estimate_rows(scores, metric):
+    """Estimate a mean over settings; nothing without any."""
+    if scores is None or not len(scores):
+        return NOTHING
+    return crossed(scores.tables(metric))
+
+
+def table(scores, axis, unit, models=PAPER_MODELS, name=str):
+    """Give lines of a Markdown table of the levels of an axis by models.
+
+    Linear models are in it where they ran on all blocks that the others share.
+    """
+    part = shared_blocks(scores, axis, models)
+    if not part:
+        return []
+    linear = [m for m in LINEAR_MODELS if m in scores.levels("model")]
+    if linear and models == PAPER_MODELS:
+        wider = shared_blocks(scores, axis, (*models, *linear))
+        if wider and n_settings(wider) == n_settings(part):
+            part = wider
+    first = next(iter(next(iter(part.values())).values()))
+    lines = [
+        f"Every line of a model: {len(first):,} settings, of the same {len(first):,} "
+        f"blocks ({extent(first, axis)}).\n",
+        f"| {unit} | " + " | ".join(HEAD) + " |",
+        "|---" * (len(HEAD) + 1) + "|",
+    ]
+    for level, by_model in part.items():
+        lines += [_line(name(level), model, mine) for model, mine in by_model.items()]
+    return [*lines, ""]
+
+
+def n_settings(part):
+    """Count the settings of a level and model."""
+    return len(next(iter(next(iter(part.values())).values())))
+
+
+def extent(scores, *apart):
+    """Say how many levels of the axes results have."""
+    plural = {
+        "task": "data set",
+        "pool": "encoder",
+        "design": "design",
+        "seed": "seed",
+        "beta": "noise level",
+        "n_pairs": "quantity",
+    }
+    words = []
+    for axis in (*CUT_BY, "beta", "n_pairs"):
+        n = len(scores.levels(axis))
+        if axis not in apart:
+            word = plural[axis] if n == 1 else plural[axis].removesuffix("y")
+            ending = "" if n == 1 else "ies" if axis == "n_pairs" else "s"
+            words.append(f"{n} {word}{ending}")
+    return ", ".join(words)
+
+
+def _line(level, model, scores):
+    baseline = model in BASELINES
+    cells = (
+        level,
+        f"*{NAMES[model]}*" if baseline else model,
+        percent(scores.mean("error_rate")),
+        number(scores.mean("n_distinct") or np.nan, ",.0f"),
+        estimate_rows(scores, "order_consistency"),
+        number(scores.mean("order_consistency_similar_length")),
+        number(scores.mean("order_consistency_cross")),
+        number(scores.mean("spearman")),
+        estimate_rows(scores, "best_of_n"),
+    )
+    return "| " + " | ".join(map(str, cells)) + " |"
+
+
+def number(value, form=".3f"):
+    """Give a number as text, nothing for NaN."""
+    return "" if np.isnan(value) else f"{value:{form}}"
+
+
+def percent(share):
+    """Give a share as text, nothing for NaN."""
+    return "" if np.isnan(share) else f"{100 * share:.1f} %"
+
+
+def all_tables(scores):
+    """Give the lines of all tables, under their headings."""
+    matched = scores.where(recipe=("matched", "baseline"))
+    same = matched.where(pairing=("same", "-"))
+    cross = matched.where(pairing=("cross", "-"))
+    wanted = [
+        (
+            f"Noise, {design} pairs within prompts",
+            same.where(design=(design, "-")),
+            "beta",
+            "beta",
+        )
+        for design in DESIGNS
+    ]
+    wanted += [
+        ("Number of labels, pairs within prompts", same, "n_pairs", "labels"),
+        (
+            "Which responses are compared, pairs within prompts",
+            same,
+            "design",
+            "design",
+        ),
+        (
+            "Which responses are compared, pairs across prompts",
+            cross,
+            "design",
+            "design",
+        ),
+        ("Encoders, pairs within prompts", same, "pool", "encoder"),
+        ("Data sets, pairs within prompts", same, "task", "data set"),
+    ]
+    lines = []
+    for title, part, axis, unit in wanted:
+        found = table(part, axis, unit)
+        lines += [f"## {title}\n", *found] if found else []
+    paper = scores.where(model=(*NETWORKS, *BASELINES), pairing=("same", "-"))
+    if "paper-row" in paper.levels("recipe"):
+        found = recipe_table(paper)
+        lines += ["## Recipes of the networks, pairs within prompts\n", *found]
+    return lines
+
+
+def recipe_table(scores):
+    """Give the table of the networks by recipe, with baselines of the same labels."""
+    learned = scores.where(model=NETWORKS)
+    nulls = scores.where(model=BASELINES)
+    found = table(learned, "recipe", "recipe", NETWORKS)
+    if not found:
+        return []
+    mine = shared_blocks(learned, "recipe", NETWORKS)["paper-row"]["bt-mlp"]
+    for name in BASELINES:
+        null = _on_the_same(nulls.where(model=name), mine)
+        if null is not None and len(null):
+            found.insert(-1, _line("none", name, null))
+    return found

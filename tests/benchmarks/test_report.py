@@ -1,0 +1,168 @@
+"""The study's report: from the results file, byte for byte."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from benchmarks.annotation_study import main
+from benchmarks.study import figures
+from benchmarks.study.report import write_report
+from tests.benchmarks.simulated import LEARNERS, RECIPES, simulate
+
+PAPER = tuple((model, recipe) for recipe in RECIPES for model in ("bt-mlp", "clf-mlp"))
+LINEAR = (("bt-linear", "matched"), ("clf-linear", "matched"))
+SMALL = {"pools": ("minilm",), "betas": (0.5, 5.0, 10.0), "quantities": (5_000,)}
+FIGURES = ("noise.png", "quantity.png", "pairing.png", "encoders.png", "recipes.png")
+
+
+def results(**options):
+    """Make the lines of a small study with all that a study has."""
+    return simulate(
+        learners=LEARNERS + LINEAR + PAPER,
+        pairings=("same", "cross"),
+        pools=("minilm", "gemma_last"),
+        quantities=(5_000, 10_000, 40_000),
+        betas=(0.5, 5.0, 10.0),
+        seeds=range(3),
+        n_prompts=40,
+        **options,
+    )
+
+
+@pytest.fixture(name="undrawn")
+def _undrawn(monkeypatch):
+    """Leave the figures out where a test does not look at them."""
+    monkeypatch.setattr(figures, "draw", lambda scores, folder: [])
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_the_report_is_made_from_the_file_byte_for_byte(tmp_path):
+    rows = results()
+    path = tmp_path / "r.jsonl"
+    order = np.random.default_rng(0).permutation(len(rows))
+    path.write_text("".join(json.dumps(rows[k]) + "\n" for k in order))
+    assert main(["report", "--out", str(path), "--folder", str(tmp_path / "a")]) == 0
+    # In another order, and with lines twice.
+    write_report(rows + rows[:50], tmp_path / "b")
+    first = contents(tmp_path / "a")
+    assert set(first) == {"report.md", "tables.md", *FIGURES}
+    assert first == contents(tmp_path / "b")
+    text = first["report.md"].decode()
+    assert text.startswith("# The annotation study: 972 of 12,960 settings\n")
+    assert "not finished" not in text
+    for name in FIGURES:
+        assert first[name].startswith(b"\x89PNG")
+        caption = re.search(rf"!\[(.*)\]\({name}\)\n\n(.*)\n", text)
+        assert caption[1] == caption[2]
+
+
+def test_every_table_says_on_what_it_rests_and_has_both_baselines(tmp_path, undrawn):
+    write_report(results(), tmp_path)
+    page = (tmp_path / "tables.md").read_text()
+    tables = page.split("\n## ")[2:]
+    assert len(tables) == 9
+    for table in tables:
+        n = re.search(r"Every line of a model: ([\d,]+) settings", table)[1]
+        assert f"of the same {n} blocks (" in table
+        assert "*length alone*" in table, table.splitlines()[0]
+        assert "*text statistics*" in table, table.splitlines()[0]
+        assert "| at similar length |" in table
+    recipes = tables[-1]
+    assert "| paper-row+best | clf-mlp | " in recipes
+    assert "| none | *length alone* |" in recipes
+
+
+def test_verdicts_stand_in_the_abstract_once_a_claim(tmp_path, undrawn):
+    def effect(setting, error_rate):
+        return 0.03 * (setting.design == "random") - 0.03 * (
+            "row" in setting.recipe and setting.model == "bt-mlp"
+        )
+
+    write_report(results(effect=effect, spread=(0.001, 0.003, 0.003)), tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    short = text.partition("## In short")[2].partition("## Set-up")[0]
+    found = re.findall(r"^  - (That .*)$", short, flags=re.M)
+    assert len(found) == len(set(found)) >= 15
+    better = next(line for line in found if line.startswith("That clf-mlp is better"))
+    assert "under the paper's recipe, it **holds** (+0.03" in better
+    assert "**makes no difference that matters (under 0.01)**" in better
+    assert "the training changes it (-0.03" in better
+    worse = next(line for line in found if line.startswith("That diverse pairs"))
+    assert worse.count("**is the other way round** (-0.03") == 2
+    assert "“split by prompt” moves the comparison of classifier" in text
+    for part in (
+        "## Do encoders and data sets agree?",
+        "## Against length and statistics of the text",
+        "## Do the verdicts depend on the intervals?",
+        "## Cost and versions",
+        "Versions: numpy 2.4.6, skreward 0.1.0.",
+    ):
+        assert part in text
+
+
+def test_a_part_of_the_grid_says_so_and_compares_what_is_balanced(tmp_path, undrawn):
+    kept = [
+        row
+        for row in results()
+        if row["setting"]["seed"] < 2 or row["setting"]["design"] in ("random", "-")
+    ]
+    write_report(kept, tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    n = 2 * 2 * 3 * 3 * 3
+    assert text.startswith(f"# The annotation study: {n * 7:,} of 12,960 settings\n")
+    assert f"**The grid is not finished:** {n} settings are left out" in text
+    assert f"{6 * n:,} are kept (2 data sets, 2 encoders, 3 designs, 2 seeds," in text
+    assert "95 % intervals over 3 seeds" in text
+
+
+def test_a_first_seed_alone_has_means_and_is_not_judged(tmp_path):
+    write_report(simulate(seeds=[0], **SMALL), tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    assert "cannot be judged: one seed does not show how results vary" in text
+    assert "intervals over one seed" in text
+    assert "nan" not in text
+    assert (tmp_path / "encoders.png").exists()
+
+
+def test_what_stands_beside_the_results_is_taken_up(tmp_path, undrawn):
+    (tmp_path / "convergence.md").write_text("# Convergence\n\nSlopes.\n")
+    head = (
+        "human_set,source,trained_on,encoder,model,beta,error_rate,seed,n_pairs,"
+        "agreement,standard_error,n_similar,similar\n"
+    )
+    lines = [
+        f"human_pairs,llmbar,judged_dev,{encoder},bt-linear,3,.1,0,300,{share},.02,9,.5"
+        for encoder, share in (("minilm", 0.5), ("mpnet", 0.6), ("statistics", 0.4))
+    ]
+    (tmp_path / "human.csv").write_text(head + "\n".join(lines) + "\n")
+    write_report(simulate(seeds=[0, 1], **SMALL), tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    assert "## Convergence\n\nSlopes.\n" in text
+    assert "| trained on | model | encoders | llmbar (300) |" in text
+    assert "| judged_dev | bt-linear | 2 | 0.550 ± 0.039 |" in text
+    assert "| judged_dev | bt-linear | statistics | 0.400 ± 0.039 |" in text
+
+
+def test_further_encoders_are_in_a_table_of_their_own(tmp_path, undrawn):
+    rows = simulate(seeds=[0, 1], **{**SMALL, "pools": ("minilm", "gemma_mean")})
+    write_report(rows, tmp_path)
+    text, tables = (
+        (tmp_path / name).read_text() for name in ("report.md", "tables.md")
+    )
+    assert text.startswith("# The annotation study: 108 of 12,960 settings\n")
+    grid, further = tables.split("## Further encoders")
+    assert "gemma_mean" not in grid
+    assert "| gemma_mean | bt-mlp |" in further
+
+
+def test_results_without_matched_training_are_refused(tmp_path, capsys):
+    path = tmp_path / "r.jsonl"
+    rows = simulate(learners=PAPER[:2], pools=("minilm",), seeds=[0])
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main(["report", "--out", str(path), "--folder", str(tmp_path)]) == 2
+    assert "results of matched training, and there are none" in capsys.readouterr().err
