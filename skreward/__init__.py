@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         metrics,
         model_selection,
         plotting,
+        report,
     )
     from skreward.data.pairs import EmbeddingPairs
     from skreward.models.bradley_terry import BradleyTerryRegressor
@@ -58,6 +59,7 @@ __all__ = [
     "plotting",
     "predict_preference_proba",
     "predict_reward",
+    "report",
     "save",
 ]
 
@@ -91,6 +93,7 @@ _ROOMS = {
     "metrics",
     "model_selection",
     "plotting",
+    "report",
 }
 
 

@@ -15,7 +15,7 @@ from tests.support import ROOT
 # Sections in order, a summary in one line that ends, parameters all there and typed.
 CHECKED = ["GL06", "GL07", "GL09", "SS01", "SS02", "SS03", "SS04"]
 CHECKED += ["PR01", "PR02", "PR03", "PR04"]
-MODULES = ["metrics", "model_selection", "annotation", "datasets", "plotting"]
+MODULES = ["metrics", "model_selection", "annotation", "datasets", "plotting", "report"]
 
 
 def public_names():

@@ -40,7 +40,7 @@ HEAVY = {
     "sentence_transformers": {"export.sentence_transformers", "text.loading"},
     "transformers": {"export.transformers", "text.loading"},
     "huggingface_hub": {"text.source"},
-    "matplotlib": {"cli.demo", "plotting.axes"},
+    "matplotlib": {"cli.demo", "plotting.axes", "report.charts"},
     "pyarrow": {"cli.files"},
     "pandas": {"models.linear"},
     "polars": set(),

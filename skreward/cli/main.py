@@ -258,6 +258,57 @@ def score(model_file, data, output, force, as_json, **options):
     _finish(report | {"model": str(model_file)}, started, as_json)
 
 
+@cli.command("report")
+@MODEL
+@DATA
+@OUTPUT
+@click.option(
+    "--compare",
+    "other_file",
+    metavar="OTHER",
+    type=PATH,
+    help="Another model file, to set beside MODEL on the same pairs.",
+)
+@click.option(
+    "--examples",
+    "n_examples",
+    type=click.IntRange(0, 10),
+    default=10,
+    show_default=True,
+    help="Mistakes, and doubtful pairs, to show; 0 keeps all texts out of the page.",
+)
+@_with(EXPECTED)
+@_with(READING)
+@FORCE
+@JSON
+def report_card(model_file, data, output, other_file, n_examples, force, as_json,
+                **options):  # fmt: skip
+    """Write what MODEL is worth on DATA as one HTML page, to read or to mail.
+
+    How well it orders beside length, norm and a coin, with intervals that take pairs of
+    a prompt for dependent; where it does well; whether its probabilities are true; what
+    it pays for; its worst mistakes. The page needs no network. It shows texts of DATA
+    unless --examples 0 is given.
+
+    Example: skreward report model.skops pairs.jsonl -o report.html
+    """
+    _check_output(output, force, ".html")
+    from skreward.cli import report
+
+    started = time.monotonic()
+    expected = _expected(options)
+    found = report.run(
+        model_file,
+        data,
+        output,
+        other_file=other_file,
+        n_examples=n_examples,
+        expected=expected,
+        reading=options,
+    )
+    _finish(found | {"model": str(model_file)}, started, as_json)
+
+
 def _expected(options):
     names = ("model", "template", "trust", "trust_remote_code", "max_bytes")
     return _take(options, *names, "cache_dir")

@@ -149,6 +149,10 @@ class EmbeddingCache:
         """Say how texts were cut, those that were; nothing if all of it was said."""
         return _memory.tell_of_cut([self._key(text) for text in texts])
 
+    def cut(self, texts: Iterable[str]) -> set[str]:
+        """Give the texts that were cut, of those that this process knows."""
+        return {text for text in texts if self._key(text) in _memory.cut}
+
     def _key(self, text: str) -> bytes:
         key = self.setup_digest
         return hashlib.blake2b(text.encode(), digest_size=24, key=key).digest()

@@ -37,14 +37,41 @@ def embed_items(
     -------
     rows : array of float32, shape (n_items, n_features_out)
     """
+    texts, encoder = _rendered(items, source, plan, template)
+    cache = EmbeddingCache(_setup(source, plan, template), cache_dir)
+    distinct = list(dict.fromkeys(texts))
+    rows = cache.get(distinct)
+    if len(rows) < len(distinct):
+        rows |= _compute(distinct, rows, encoder(), cache, batch_size, bar)
+    if warn:
+        _warn_of_cut_texts(cache, distinct, plan.truncation_side)
+    return np.stack([rows[text] for text in texts])
+
+
+def which_are_cut(items: TextItems, source, plan, *, template) -> np.ndarray:
+    """Mask the items that were longer than what is read of them.
+
+    They are embedded in this process before, by the same arguments.
+    """
+    texts, _ = _rendered(items, source, plan, template)
+    cut = EmbeddingCache(_setup(source, plan, template)).cut(texts)
+    return np.array([text in cut for text in texts])
+
+
+def _rendered(items, source, plan, template):
+    """Write items as they are embedded; also what gives the encoder, if it is asked."""
 
     def encoder():
         from skreward.text.loading import get_encoder
 
         return get_encoder(source, plan)
 
-    texts = render(items, template, lambda chat: encoder().render_chat(chat))
-    setup = {
+    return render(items, template, lambda chat: encoder().render_chat(chat)), encoder
+
+
+def _setup(source, plan, template):
+    """Name everything but the text that decides an embedding."""
+    return {
         "model": source.name if source.loaded is None else "",
         "revision": source.revision,
         "digest": source.digest,
@@ -56,14 +83,6 @@ def embed_items(
         "dtype": plan.dtype,
         "normalize": plan.normalize,
     }
-    cache = EmbeddingCache(setup, cache_dir)
-    distinct = list(dict.fromkeys(texts))
-    rows = cache.get(distinct)
-    if len(rows) < len(distinct):
-        rows |= _compute(distinct, rows, encoder(), cache, batch_size, bar)
-    if warn:
-        _warn_of_cut_texts(cache, distinct, plan.truncation_side)
-    return np.stack([rows[text] for text in texts])
 
 
 def _compute(distinct, known, encoder, cache, batch_size, bar):

@@ -15,7 +15,12 @@ from sklearn.base import (
 from sklearn.utils.validation import check_is_fitted
 
 from skreward.data.pairs import EmbeddingPairs
-from skreward.text.embed import CUT_HERE, embed_items, warn_of_equal_pairs
+from skreward.text.embed import (
+    CUT_HERE,
+    embed_items,
+    warn_of_equal_pairs,
+    which_are_cut,
+)
 from skreward.text.items import TextItems, TextPairs, check_template
 from skreward.text.source import (
     DEFAULT_MODEL,
@@ -423,6 +428,11 @@ class LLMEmbeddingTransformer(
             bar=self.show_progress,
             warn=warn,
         )
+
+    def _which_are_cut(self, items):
+        """Mask items, embedded before, that are longer than what is read of them."""
+        source, plan = self._find("auto" if is_loaded(self.model) else self.dtype_)
+        return which_are_cut(items, source, plan, template=self.template)
 
     def __sklearn_clone__(self):
         if not is_loaded(self.model):
