@@ -1,18 +1,19 @@
 """The study of annotation noise, quantity, design and pairing, in one command.
 
-    python -m benchmarks.annotation_study run --data synthetic --out results.jsonl
-    python -m benchmarks.annotation_study status --out results.jsonl
+    python -m benchmarks.annotation_study run --data FOLDER --out results.jsonl
+    python -m benchmarks.annotation_study status --data FOLDER --out results.jsonl
     python -m benchmarks.annotation_study report --out results.jsonl
 
 ``run`` appends one JSON line a setting and skips what is there: stop it at any time
-and start it again. Workers of a Dask cluster must be able to import this package and
-to read the data under the same path.
+and start it again. It goes seed by seed. Workers of a Dask cluster must be able to
+import this package and to read the data under the same path.
 """
 
 import argparse
 import sys
 from pathlib import Path
 
+from benchmarks.study import baselines
 from benchmarks.study import settings as grid
 from benchmarks.study.cost import describe
 from benchmarks.study.results import read_results
@@ -54,26 +55,25 @@ def parser():
     )
     common.add_argument(
         "--pairing",
-        default="same,cross",
+        default="same",
         help="same, cross, or both (the paper's 12,960 settings are of one pairing)",
     )
     common.add_argument(
-        "--validation-split",
-        default="",
-        metavar="row,pair,prompt",
-        help="also train the paper's networks by its own recipe, with these splits",
+        "--recipe",
+        default=grid.MATCHED,
+        help=f"training, out of {', '.join((grid.MATCHED, *grid.PAPER_RECIPES))}; "
+        "all but the first are for networks",
     )
+    common.add_argument("--pools", help="encoders, instead of those of the grid")
     common.add_argument(
         "--only", default="", metavar="model=clf-lgbm,beta=3.0", help="part of the grid"
     )
 
     run = commands.add_parser("run", parents=[common], help="run what is not done yet")
     run.add_argument("--out", required=True, type=Path, help="results, .jsonl")
-    run.add_argument("--sample", type=int, help="run about this many, spread evenly")
-    run.add_argument("--seed", type=int, default=0, help="of the sample")
     run.add_argument("--jobs", type=int, default=1, help="worker processes here")
     run.add_argument("--dask", metavar="ADDRESS", help="of a scheduler, or 'local'")
-    run.add_argument("--minutes", type=float, help="start no setting after this")
+    run.add_argument("--minutes", type=float, help="start no unit after this")
     run.set_defaults(command=command_run)
 
     status = commands.add_parser(
@@ -94,10 +94,10 @@ def command_run(options):
     from benchmarks.study.drive import drive
 
     source, table = _table(options)
-    if options.sample is None:
-        chosen = list(table.settings())
-    else:
-        chosen = table.sample(options.sample, options.seed)
+    chosen = list(table.settings())
+    if grid.MATCHED in options.recipe.split(","):
+        for beside in baselines.tables(table, source.open()):
+            chosen = [*beside.settings(), *chosen]
     n_failed = drive(
         source,
         chosen,
@@ -129,18 +129,15 @@ def command_report(options):
 def _table(options):
     source = Source(options.data, options.response_axis)
     responses = source.open()
+    models = _choices(
+        "--models", options.models, grid.PAPER_MODELS + grid.LINEAR_MODELS
+    )
+    recipes = _choices("--recipe", options.recipe, (grid.MATCHED, *grid.PAPER_RECIPES))
     table = grid.Table(
         data=source.label,
-        pools=responses.pools,
+        pools=tuple((options.pools or ",".join(responses.pools)).split(",")),
         tasks=responses.tasks,
-        learners=grid.learners(
-            _choices(
-                "--models", options.models, grid.PAPER_MODELS + grid.LINEAR_MODELS
-            ),
-            _choices(
-                "--validation-split", options.validation_split, grid.VALIDATION_SPLITS
-            ),
-        ),
+        learners=grid.learners(models, recipes),
         pairings=_choices("--pairing", options.pairing, grid.PAIRINGS),
     )
     return source, table.only(options.only)

@@ -1,4 +1,4 @@
-"""The driver: hands settings to workers, and alone writes what they return."""
+"""The driver: hands units to workers, and alone writes what they return."""
 
 import logging
 import sys
@@ -10,11 +10,15 @@ from joblib import Parallel, delayed, parallel_config
 from tqdm import tqdm
 
 from benchmarks.study.results import ResultsFile
-from benchmarks.study.worker import run_setting
+from benchmarks.study.settings import units
+from benchmarks.study.worker import run_unit
 
 
 def drive(source, settings, out, *, n_jobs=1, dask=None, minutes=None):
     """Run the settings that are not in the results file, and append them to it.
+
+    Settings are trained in units. One that is there in part is trained whole again,
+    so that what comes out does not depend on where a run was stopped.
 
     Parameters
     ----------
@@ -30,7 +34,7 @@ def drive(source, settings, out, *, n_jobs=1, dask=None, minutes=None):
         Address of a Dask scheduler, or "local" for a cluster of ``n_jobs`` worker
         processes of its own; None runs on joblib.
     minutes : float, default=None
-        Start no setting after this time.
+        Start no unit after this time.
 
     Returns
     -------
@@ -39,11 +43,16 @@ def drive(source, settings, out, *, n_jobs=1, dask=None, minutes=None):
     """
     end = None if minutes is None else time.monotonic() + 60 * minutes
     with ResultsFile(out) as results:
-        waiting = [setting for setting in settings if setting.key not in results.done]
+        waiting = [
+            unit
+            for unit in units(settings)
+            if any(setting.key not in results.done for setting in unit)
+        ]
+        n_waiting = sum(len(unit) for unit in waiting)
         due = iter(_until(end, waiting))
         bar = tqdm(
             total=len(settings),
-            initial=len(settings) - len(waiting),
+            initial=len(settings) - n_waiting,
             unit="setting",
             smoothing=0.05,
         )
@@ -54,54 +63,59 @@ def drive(source, settings, out, *, n_jobs=1, dask=None, minutes=None):
             else (_on_joblib(source, due, n_jobs))
         )
         with bar:
-            for setting, row in outcomes:
-                if isinstance(row, str):
-                    n_failed += 1
-                    bar.write(f"{setting.key} failed: {row}", file=sys.stderr)
+            for unit, rows in outcomes:
+                if isinstance(rows, str):
+                    n_failed += len(unit)
+                    bar.write(f"{_named(unit)} failed: {rows}", file=sys.stderr)
                 else:
-                    results.append(row)
-                bar.update()
+                    results.append(r for r in rows if r["key"] not in results.done)
+                bar.update(len(unit))
     return n_failed
 
 
-def _until(end, settings):
-    for setting in settings:
+def _named(unit):
+    more = f" and {len(unit) - 1} more settings" if len(unit) > 1 else ""
+    return f"{unit[0].key}{more}"
+
+
+def _until(end, waiting):
+    for unit in waiting:
         if end is not None and time.monotonic() > end:
             return
-        yield setting
+        yield unit
 
 
-def attempt(source, setting):
-    """Run a setting; give it with its result, or with the text of its error."""
+def attempt(source, unit):
+    """Run a unit; give it with its results, or with the text of its error."""
     try:
-        return setting, run_setting(source, setting)
+        return unit, run_unit(source, unit)
     except Exception as error:
-        return setting, f"{type(error).__name__}: {error}"
+        return unit, f"{type(error).__name__}: {error}"
 
 
-def _on_joblib(source, settings, n_jobs):
+def _on_joblib(source, due, n_jobs):
     with parallel_config("loky", inner_max_num_threads=1):
         yield from Parallel(n_jobs=n_jobs, return_as="generator_unordered")(
-            delayed(attempt)(source, setting) for setting in settings
+            delayed(attempt)(source, unit) for unit in due
         )
 
 
-def _on_dask(source, settings, address, n_jobs) -> Iterator:
-    """Keep two settings for each worker thread under way.
+def _on_dask(source, due, address, n_jobs) -> Iterator:
+    """Keep two units for each worker thread under way.
 
-    Dask runs the settings of a worker that died on another one.
+    Dask runs the units of a worker that died on another one.
     """
     from distributed import as_completed
 
     with _client(address, n_jobs) as client:
-        setting_of = {}
+        unit_of = {}
 
         def submit_next():
-            for setting in settings:
+            for unit in due:
                 future = client.submit(
-                    attempt, source, setting, key=setting.key, pure=False
+                    attempt, source, unit, key=unit[0].key, pure=False
                 )
-                setting_of[future.key] = setting
+                unit_of[future.key] = unit
                 return [future]
             return []
 
@@ -114,7 +128,7 @@ def _on_dask(source, settings, address, n_jobs) -> Iterator:
             if future.status == "finished":
                 yield future.result()
             else:
-                yield setting_of[future.key], f"{future.exception()!r}"
+                yield unit_of[future.key], f"{future.exception()!r}"
             for following in submit_next():
                 completed.add(following)
 

@@ -1,4 +1,6 @@
-"""The paper's own training, kept as it is: one switch, the validation split."""
+"""The paper's own training, as it is, with a switch for each of its peculiarities."""
+
+import copy
 
 import numpy as np
 import torch
@@ -8,6 +10,7 @@ from torch import nn
 HIDDEN = (1024, 512)
 BATCH = 10_240
 MAX_EPOCHS = 30
+MAX_EPOCHS_TO_BEST = 200
 PATIENCE = 3
 LEARNING_RATE = 1e-3
 VALIDATION = 0.2
@@ -33,19 +36,50 @@ class PaperRewardModel(BaseEstimator):
         its first prompt, and is dropped if its second is on the other side).
     random_state : int
         Seed of weights, split and batches.
+    keeps_best : bool
+        Stop once the validation loss has not improved for three epochs, 200 at most,
+        and restore the weights that were best.
+    scales : bool
+        Centre and scale the items by those in the pairs.
     """
 
-    def __init__(self, objective, validation_split, random_state=0):
+    def __init__(
+        self,
+        objective,
+        validation_split,
+        random_state=0,
+        *,
+        keeps_best=False,
+        scales=False,
+    ):
         self.objective = objective
         self.validation_split = validation_split
         self.random_state = random_state
+        self.keeps_best = keeps_best
+        self.scales = scales
+
+    @classmethod
+    def of_recipe(cls, objective, recipe, random_state):
+        """Build the model that a recipe names, such as "paper-row+scaled"."""
+        split, *changes = recipe.removeprefix("paper-").split("+")
+        return cls(
+            objective,
+            split,
+            random_state,
+            keeps_best="best" in changes,
+            scales="scaled" in changes,
+        )
 
     def fit(self, X, y):
         """Train on `EmbeddingPairs` with labels 0 and 1."""
         X = X.compact()
         rng = np.random.default_rng(self.random_state)
         generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
-        items = torch.from_numpy(np.asarray(X.embeddings, dtype=np.float32))
+        items = np.asarray(X.embeddings, dtype=np.float32)
+        self.shift_, self.scale_ = np.float32(0), np.float32(1)
+        if self.scales:
+            self.shift_, self.scale_ = items.mean(axis=0), items.std(axis=0)
+        items = torch.from_numpy((items - self.shift_) / self.scale_)
         rows, labels = self._rows(X.index, np.asarray(y))
         training, validating = self._split(X, len(rows) // 2, rng)
         self.network_ = _network(items.shape[1], generator)
@@ -55,7 +89,8 @@ class PaperRewardModel(BaseEstimator):
     def predict(self, X):
         """Give the rewards of items."""
         with torch.no_grad():
-            items = torch.from_numpy(np.asarray(X, dtype=np.float32))
+            items = (np.asarray(X, dtype=np.float32) - self.shift_) / self.scale_
+            items = torch.from_numpy(items)
             return self.network_(items).squeeze(1).numpy().astype(np.float64)
 
     def _rows(self, index, y):
@@ -75,7 +110,12 @@ class PaperRewardModel(BaseEstimator):
             n_validating = int(VALIDATION * 2 * n_pairs)
             return order[n_validating:], order[:n_validating]
         if self.validation_split == "pair":
-            validates = rng.permutation(n_pairs) < VALIDATION * n_pairs
+            # A pair that was asked several times stays together too.
+            distinct, which = np.unique(
+                np.sort(X.index, axis=1), axis=0, return_inverse=True
+            )
+            held_out = rng.permutation(len(distinct)) < VALIDATION * len(distinct)
+            validates = held_out[which.ravel()]
             trains = ~validates
         else:
             prompts, first = np.unique(X.pair_prompt_ids, return_inverse=True)
@@ -99,8 +139,8 @@ class PaperRewardModel(BaseEstimator):
 
     def _train(self, items, rows, labels, training, validating, generator):
         optimiser = torch.optim.Adam(self.network_.parameters(), lr=LEARNING_RATE)
-        losses = []
-        for _ in range(MAX_EPOCHS):
+        losses, best = [], None
+        for _ in range(MAX_EPOCHS_TO_BEST if self.keeps_best else MAX_EPOCHS):
             for _ in range(-(-len(training) // BATCH)):
                 order = torch.randperm(len(training), generator=generator)[:BATCH]
                 batch = training[order.numpy()]
@@ -109,10 +149,19 @@ class PaperRewardModel(BaseEstimator):
                 optimiser.step()
             with torch.no_grad():
                 loss = float(self._loss(items, rows[validating], labels[validating]))
-            if len(losses) >= PATIENCE and loss > max(losses[-PATIENCE:]):
-                break
             losses.append(loss)
+            if self.keeps_best and loss == min(losses):
+                best = copy.deepcopy(self.network_.state_dict())
+            if self._is_over(losses):
+                break
+        if best is not None:
+            self.network_.load_state_dict(best)
         self.n_epochs_ = len(losses)
+
+    def _is_over(self, losses):
+        if self.keeps_best:
+            return len(losses) - 1 - np.argmin(losses) >= PATIENCE
+        return len(losses) > PATIENCE and losses[-1] > max(losses[-1 - PATIENCE : -1])
 
 
 class AsPublished(PaperRewardModel):

@@ -13,8 +13,9 @@ A line holds:
     alone the same pairs and labels too. Pairs of a smaller ``n_pairs`` are the first
     of a larger one. ``recipe`` is "matched" for the study's own training, "paper-row",
     "paper-pair" and "paper-prompt" for the paper's by its validation split, and
-    "matched-stop", "matched-split" and "matched-raw" for matched training with one
-    thing as in the paper: stopping, split by row, items that are not scaled.
+    "paper-row+best", "paper-row+scaled" and "paper-prompt+best+scaled" for the paper's
+    with one thing after the other as in matched training: stopping where the held out
+    loss is best, items that are scaled, all of it.
 ``order_consistency``, ``order_consistency_similar_length``, ``order_consistency_cross``
     Share of pairs of test responses in the right order: of one prompt (the mean over
     pairs, not over prompts); of those where neither is a tenth longer (None where
@@ -31,13 +32,15 @@ A line holds:
     numbers of responses, so the mean of this list need not be the figure above.
 ``error_rate``
     Share of the training labels that contradict the true order.
+``share_equal``
+    Share of the training pairs whose true rewards are equal: their labels are coins.
 ``n_distinct``
     Distinct training pairs: the same pair may have been asked several times.
 ``n_features``
     Width of the embeddings.
 ``training``
     What the model's fit says of itself: for networks ``epochs``, ``best_epoch``; for
-    trees ``trees``; for linear rewards ``alpha``.
+    trees ``trees``; for linear rewards ``alpha``; ``held_out_loss``.
 ``core_seconds``
     Processor time of the fit, the predictions and the scores. Settings that are
     trained at once share their time evenly.
@@ -61,8 +64,8 @@ from pathlib import Path
 class ResultsFile:
     """Results on disk, opened for appending by one driver at a time.
 
-    A line is written whole, flushed and synced before the next setting counts as
-    done. What a crash left of a last line is cut off, so it is redone.
+    Lines are written whole, flushed and synced. What a crash left of a last line is
+    cut off, so it is redone.
 
     Use as a context manager; ``done`` is the set of keys in the file.
     """
@@ -93,14 +96,17 @@ class ResultsFile:
     def __exit__(self, *exception):
         self._file.close()
 
-    def append(self, row):
-        """Write one result."""
-        if row["key"] in self.done:
-            raise ValueError(f"{row['key']} is in {self.path} already.")
-        self._file.write(json.dumps(row, allow_nan=False).encode() + b"\n")
+    def append(self, rows):
+        """Write results, all at once."""
+        lines = []
+        for row in rows:
+            if row["key"] in self.done:
+                raise ValueError(f"{row['key']} is in {self.path} already.")
+            self.done.add(row["key"])
+            lines.append(json.dumps(row, allow_nan=False) + "\n")
+        self._file.write("".join(lines).encode())
         self._file.flush()
         os.fsync(self._file.fileno())
-        self.done.add(row["key"])
 
 
 def read_results(path):

@@ -1,9 +1,9 @@
 """The grid: a declared table of settings, each with a stable key."""
 
 from dataclasses import asdict, dataclass, fields
-from itertools import product
-
-import numpy as np
+from itertools import groupby, product
+from math import prod
+from operator import attrgetter
 
 DESIGNS = ("random", "similar", "diverse")
 PAIRINGS = ("same", "cross")
@@ -12,7 +12,20 @@ QUANTITIES = (5_000, 10_000, 20_000, 40_000)
 SEEDS = (0, 1, 2, 3, 4)
 PAPER_MODELS = ("bt-mlp", "clf-mlp", "clf-lgbm")
 LINEAR_MODELS = ("bt-linear", "clf-linear")
-VALIDATION_SPLITS = ("row", "pair", "prompt")
+MATCHED = "matched"
+# The released code's training by its validation split, then that with what this study
+# does otherwise, one thing at a time and together.
+PAPER_RECIPES = (
+    "paper-row",
+    "paper-pair",
+    "paper-prompt",
+    "paper-row+best",
+    "paper-row+scaled",
+    "paper-prompt+best+scaled",
+)
+# Of baselines, which learn from no embeddings.
+BASELINE = "baseline"
+NONE = "-"
 
 
 @dataclass(frozen=True)
@@ -20,8 +33,8 @@ class Setting:
     """One run: which data, which pairs, how noisy, which model, which seed.
 
     ``pool`` and ``task`` play the parts of the paper's language models and data
-    sets. ``recipe`` is "package" for this package's own training, or "paper-row",
-    "paper-pair", "paper-prompt" for the paper's, by its validation split.
+    sets. ``recipe`` is "matched", the same training for all models, or one of the
+    paper's for its networks (`PAPER_RECIPES`).
     """
 
     data: str
@@ -40,23 +53,18 @@ class Setting:
         """The same text for the same setting, whatever else the grid holds."""
         return "/".join(f"{name}={value}" for name, value in asdict(self).items())
 
-    @property
-    def block(self):
-        """What settings share that are compared on the same pairs and labels."""
-        return tuple(
-            getattr(self, name) for name in NAMES if name not in ("model", "recipe")
-        )
-
 
 NAMES = tuple(field.name for field in fields(Setting))
+# What settings share that are run at once: the responses, and the pairs drawn of them.
+of_unit = attrgetter("data", "pool", "task", "design", "pairing", "seed")
 
 
 @dataclass(frozen=True)
 class Table:
-    """All settings: the product of the axes.
+    """All settings: the product of the axes, seed by seed.
 
-    Settings are sampled in blocks: those that agree in ``spread`` axes and differ in
-    model, recipe and pairing come together, so that comparisons are paired.
+    So that what is done when a run is stopped is balanced over all other axes, but
+    for the seed under way.
     """
 
     data: str
@@ -71,47 +79,27 @@ class Table:
 
     @property
     def axes(self):
-        """Levels of the axes that blocks are spread over, by their names."""
+        """Levels of the axes by their names, the slowest first."""
         return {
-            "pool": self.pools,
-            "task": self.tasks,
+            "seed": self.seeds,
             "design": self.designs,
+            "task": self.tasks,
+            "pool": self.pools,
+            "pairing": self.pairings,
+            "learner": self.learners,
             "beta": self.betas,
             "n_pairs": self.quantities,
-            "seed": self.seeds,
         }
 
     def __len__(self):
-        return (
-            int(np.prod([len(levels) for levels in self.axes.values()]))
-            * len(self.pairings)
-            * len(self.learners)
-        )
+        return prod(len(levels) for levels in self.axes.values())
 
     def settings(self):
         """Give every setting, in the order of the axes."""
         for levels in product(*self.axes.values()):
-            yield from self._block(levels)
-
-    def sample(self, n_settings, seed):
-        """Give about ``n_settings`` settings in whole blocks, spread evenly.
-
-        Every axis runs through random permutations of its levels, one after the
-        other, so each level occurs equally often up to one. A larger sample of the
-        same seed begins with the smaller one.
-        """
-        rng = np.random.default_rng(seed)
-        per_block = len(self.pairings) * len(self.learners)
-        n_blocks = min(-(-n_settings // per_block), len(self) // per_block)
-        waiting = {name: [] for name in self.axes}
-        chosen = {}
-        while len(chosen) < n_blocks:
-            for name, levels in self.axes.items():
-                if not waiting[name]:
-                    order = rng.permutation(len(levels))
-                    waiting[name] = [levels[position] for position in order]
-            chosen[tuple(waiting[name].pop() for name in self.axes)] = None
-        return [setting for levels in chosen for setting in self._block(levels)]
+            shared = dict(zip(self.axes, levels, strict=True))
+            model, recipe = shared.pop("learner")
+            yield Setting(data=self.data, model=model, recipe=recipe, **shared)
 
     def only(self, text):
         """Keep the levels named in ``axis=value,axis=value,...``.
@@ -124,7 +112,8 @@ class Table:
             if not separator or name not in NAMES:
                 raise ValueError(f"--only knows {', '.join(NAMES)}; got {part!r}.")
             wanted.setdefault(name, []).append(value)
-        levels = {**self.axes, "pairing": self.pairings, "data": (self.data,)}
+        levels = {**self.axes, "data": (self.data,)}
+        del levels["learner"]
         levels["model"] = tuple(dict.fromkeys(model for model, _ in self.learners))
         levels["recipe"] = tuple(dict.fromkeys(recipe for _, recipe in self.learners))
         kept = dict(levels)
@@ -152,27 +141,19 @@ class Table:
             seeds=kept["seed"],
         )
 
-    def _block(self, levels):
-        shared = dict(zip(self.axes, levels, strict=True))
-        for pairing, (model, recipe) in product(self.pairings, self.learners):
-            yield Setting(
-                data=self.data, pairing=pairing, model=model, recipe=recipe, **shared
-            )
+
+def units(settings):
+    """Give lists of settings that are run at once."""
+    return [list(some) for _, some in groupby(settings, of_unit)]
 
 
-def learners(models=PAPER_MODELS, validation_splits=()):
-    """Pair the models with their trainings: the package's, and the paper's recipe.
-
-    The paper's recipe is for networks alone.
-    """
-    networks = [model for model in models if model.endswith("-mlp")]
+def learners(models=PAPER_MODELS, recipes=(MATCHED,)):
+    """Pair models with their trainings; the paper's recipes are for networks alone."""
     return tuple(
-        [(model, "package") for model in models]
-        + [
-            (model, f"paper-{split}")
-            for split in validation_splits
-            for model in networks
-        ]
+        (model, recipe)
+        for recipe in recipes
+        for model in models
+        if recipe == MATCHED or model.endswith("-mlp")
     )
 
 

@@ -1,176 +1,159 @@
-"""One setting from data to scores; runs in any process that can read the data."""
+"""One unit of the grid from data to scores; runs in any process that reads the data.
+
+A unit is all settings of the same responses and pairs: they differ in noise, quantity
+and model, and are trained together.
+"""
 
 import hashlib
 import time
 from importlib.metadata import PackageNotFoundError, version
-from typing import NamedTuple
+from itertools import groupby
+from operator import attrgetter
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from benchmarks.study.models import make_model
-from skreward import EmbeddingPairs
+from benchmarks.study import models
+from benchmarks.study.baselines import LENGTH, STATISTICS
+from benchmarks.study.choices import choice_of
+from benchmarks.study.scoring import Test, rounded
+from benchmarks.study.settings import NONE
 from skreward.annotation import annotate, annotation_error_rate, sample_pairs
-from skreward.metrics import best_of_n_curve, prompt_rank_correlation
 
-PANEL = 10
-N_VALUES = (2, 5, 10, 20, 50, 100, 300, 500)
-PAIRS_PER_TEST_PROMPT = 1000
-CROSS_TEST_PAIRS = 50_000
-SIMILAR_LENGTH = 1.1
-ROWS_AT_ONCE = 50_000
+# Of so many responses to a prompt a design chooses, drawn anew for every pair.
+PANEL = 6
 PACKAGES = ("skreward", "numpy", "scipy", "scikit-learn", "torch", "lightgbm")
 
 
-def run_setting(source, setting):
-    """Draw pairs, label them, fit the model and score it on unseen prompts.
+def run_unit(source, settings):
+    """Draw pairs, label them, fit every model and score it on unseen prompts.
 
-    Models of one block see the same prompts, pairs and labels.
+    Parameters
+    ----------
+    source : Source
+    settings : list of Setting
+        Of one unit.
+
+    Returns
+    -------
+    rows : list of dict
+        One a setting; see `results`.
     """
-    start, start_cpu = time.perf_counter(), time.process_time()
     with threadpool_limits(1):
-        data = source.open()
-        train, test = data.parts(setting.pool, setting.task, setting.seed)
-        index = train_pairs(train, setting)
-        rng = _random_state(setting, "labels", "pool", "task", "design", "pairing")
-        y = annotate(train.rewards, index, beta=setting.beta, random_state=rng)
-        pairs = EmbeddingPairs(
-            train.embeddings, train.rows[index], _prompt_of_rows(train)
+        data, shared = source.open(), settings[0]
+        pool = data.pools[0] if shared.pool == NONE else shared.pool
+        train, test = data.parts(pool, shared.task, shared.seed)
+        labels = Labels(train, shared, settings)
+        scorer = Test(test, _random_state(shared, "test pairs", "task"))
+        learner = attrgetter("model", "recipe")
+        rows = []
+        for (model, recipe), group in groupby(sorted(settings, key=learner), learner):
+            mine = list(group)
+            if model == LENGTH:
+                fitted = [models.Fitted(test.lengths.astype(float), 1, {}, 0.0)]
+            else:
+                problem = problem_of(mine, train, test, labels)
+                fitted = models.fit(model, recipe, problem, choice_of(mine[0]))
+            rows += [
+                _row(setting, result, labels, scorer)
+                for setting, result in zip(mine, fitted, strict=True)
+            ]
+    return rows
+
+
+def problem_of(settings, train, test, labels):
+    """Put together what the models of some settings learn from, and predict."""
+    if settings[0].model == STATISTICS:
+        items, unseen = (part.statistics[part.rows] for part in (train, test))
+    else:
+        items, unseen = (
+            np.asarray(part.embeddings[part.rows], dtype=np.float32)
+            for part in (train, test)
         )
-        model = make_model(setting).fit(pairs, y)
-        predicted = _predict(model, test)
-        scores = score(test, predicted, setting, data.fewest_responses)
-        null = None
-        if test.lengths is not None:
-            null = score(
-                test, test.lengths.astype(float), setting, data.fewest_responses
-            )
-        error_rate = annotation_error_rate(train.rewards, index, y)
-    return {
+    asked = [labels[setting] for setting in settings]
+    return models.Problem(items, train.prompts, asked, unseen, settings[0].seed)
+
+
+def _row(setting, fitted, labels, scorer):
+    start = time.process_time()
+    row = {
         "key": setting.key,
         "setting": vars(setting),
-        **scores,
-        "length_only": null,
-        "error_rate": error_rate,
-        "n_features": int(train.embeddings.shape[1]),
-        "seconds": time.perf_counter() - start,
-        "core_seconds": time.process_time() - start_cpu,
-        "versions": _versions(),
+        **scorer(fitted.rewards),
+        **labels.describe(setting),
+        "n_features": fitted.n_features,
+        "training": {name: rounded(v) for name, v in fitted.training.items()},
     }
+    seconds = fitted.core_seconds + time.process_time() - start
+    return {**row, "core_seconds": rounded(seconds), "versions": _versions()}
 
 
-def _predict(model, items):
-    """Predict part by part: the embeddings may be larger than memory."""
-    parts = np.array_split(items.rows, -(-len(items.rows) // ROWS_AT_ONCE))
-    return np.concatenate([model.predict(items.embeddings[rows]) for rows in parts])
+class Labels:
+    """Pairs of a unit, and an annotator's labels by how reliable the annotator is.
+
+    The pairs of a smaller quantity are the first of a larger one, and annotators differ
+    in noise alone: the same draw decides each label.
+    """
+
+    def __init__(self, train, shared, settings):
+        self._train = train
+        if shared.design == NONE:
+            return
+        names = "task", "design", "pairing"
+        self._index = train_pairs(train, shared, max(s.n_pairs for s in settings))
+        self._y = {
+            beta: annotate(
+                train.rewards,
+                self._index,
+                beta=beta,
+                random_state=_random_state(shared, "labels", *names),
+            )
+            for beta in {s.beta for s in settings}
+        }
+
+    def __getitem__(self, setting):
+        n = setting.n_pairs
+        return models.Asked(self._index[:n], self._y[setting.beta][:n])
+
+    def describe(self, setting):
+        """Give what a row says of the labels."""
+        if setting.design == NONE:
+            return {"error_rate": None, "share_equal": None, "n_distinct": 0}
+        index, y = self[setting]
+        rewards = self._train.rewards[index]
+        return {
+            "error_rate": rounded(annotation_error_rate(self._train.rewards, index, y)),
+            "share_equal": rounded(np.mean(rewards[:, 0] == rewards[:, 1])),
+            "n_distinct": len(np.unique(models.pair_codes(index)[0])),
+        }
 
 
-def _versions():
-    found = {}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:  # not needed for every model
-            continue
-    return found
-
-
-def train_pairs(items, setting):
+def train_pairs(items, setting, n_pairs):
     """Draw the pairs to annotate, as positions among the items.
 
-    As in the paper, a design chooses among ten responses to a prompt. Where a prompt
-    has more, each of its pairs has its own ten, drawn anew.
+    The paper has ten responses to each of 40,000 prompts, of which a design chooses
+    two. Where prompts are fewer than pairs each pair has its own responses to choose
+    among, `PANEL` of its prompt, drawn anew.
     """
-    rng = _random_state(setting, "pairs", "pool", "task", "design", "pairing")
+    rng = _random_state(setting, "pairs", "task", "design", "pairing")
     n_prompts = len(np.unique(items.prompts))
     drawn = []
-    while (missing := setting.n_pairs - sum(map(len, drawn))) > 0:
+    while (missing := n_pairs - sum(map(len, drawn))) > 0:
         panel = _panel(items.prompts, rng)
         index = sample_pairs(
             items.prompts[panel],
-            min(missing, n_prompts),
+            n_prompts,
             design=setting.design,
             cross_prompt=setting.pairing == "cross",
             rewards=items.rewards[panel],
             random_state=rng,
         )
-        drawn.append(panel[index])
+        drawn.append(panel[index[:missing]])
     return np.concatenate(drawn)
 
 
-def score(test, predicted, setting, fewest_responses):
-    """Score predicted rewards of test responses against the true ones.
-
-    Best-of-N prompt by prompt is for the largest N that all pools have responses
-    for, so that settings can be compared.
-    """
-    rng = _random_state(setting, "test pairs", "pool", "task")
-    prompts, prompt = np.unique(test.prompts, return_inverse=True)
-    sizes = np.bincount(prompt)
-    n_same = min(np.sum(sizes * (sizes - 1) // 2), PAIRS_PER_TEST_PROMPT * len(sizes))
-    same = _agreement(
-        test.rewards, predicted, sample_pairs(prompt, int(n_same), random_state=rng)
-    )
-    cross = _agreement(
-        test.rewards,
-        predicted,
-        sample_pairs(prompt, CROSS_TEST_PAIRS, cross_prompt=True, random_state=rng),
-    )
-    correlation = prompt_rank_correlation(
-        test.rewards, predicted, prompt, return_details=True
-    )
-    n_values = [n for n in N_VALUES if n <= sizes.min()]
-    curve = best_of_n_curve(test.rewards, predicted, prompt, n_values=n_values)
-    of_prompt = prompt[same.pairs[:, 0]]
-    shared = max(k for k, n in enumerate(n_values) if n <= max(2, fewest_responses))
-    return {
-        "order_consistency": float(same.agrees.mean()),
-        "order_consistency_cross": float(cross.agrees.mean()),
-        "order_consistency_similar_length": _at_similar_length(test.lengths, same),
-        "spearman": correlation.score,
-        "spearman_undefined": correlation.n_nan,
-        "best_of_n": _by_n(n_values, curve.improvement),
-        "best_of_n_oracle": _by_n(n_values, curve.improvement + curve.regret),
-        "per_prompt": {
-            "prompts": prompts.tolist(),
-            "order_consistency": _mean_by(of_prompt, same.agrees, len(prompts)),
-            "n": n_values[shared],
-            "best_of_n": curve.prompt_improvement[shared].round(5).tolist(),
-        },
-    }
-
-
-class Agreement(NamedTuple):
-    """Pairs with an order, and whether the prediction has it (a tie: one half)."""
-
-    pairs: np.ndarray
-    agrees: np.ndarray
-
-
-def _agreement(rewards, predicted, index):
-    truth = np.sign(rewards[index[:, 0]] - rewards[index[:, 1]])
-    margin = np.sign(predicted[index[:, 0]] - predicted[index[:, 1]])
-    return Agreement(index[truth != 0], 0.5 * (1 + truth * margin)[truth != 0])
-
-
-def _at_similar_length(lengths, same):
-    """Order consistency where neither item is a tenth longer than the other."""
-    if lengths is None:
-        return None
-    both = np.sort(lengths[same.pairs], axis=1)
-    similar = both[:, 1] < SIMILAR_LENGTH * both[:, 0]
-    return float(same.agrees[similar].mean()) if similar.any() else None
-
-
-def _prompt_of_rows(items):
-    """Give a prompt to every row of the embeddings, also to those not used."""
-    prompts = np.full(items.embeddings.shape[0], -1, dtype=np.int64)
-    prompts[items.rows] = items.prompts
-    return prompts
-
-
 def _panel(prompts, rng):
-    """Pick at most ten responses of every prompt."""
+    """Pick at most `PANEL` responses of every prompt."""
     order = np.lexsort((rng.uniform(size=len(prompts)), prompts))
     sizes = np.unique(prompts, return_counts=True)[1]
     rank = np.arange(len(order)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
@@ -184,12 +167,11 @@ def _random_state(setting, purpose, *names):
     return np.random.RandomState(int.from_bytes(digest[:4], "little"))
 
 
-def _by_n(n_values, values):
-    return dict(zip(map(str, n_values), values.tolist(), strict=True))
-
-
-def _mean_by(prompt, agrees, n_prompts):
-    """Average by prompt; None where all true rewards of a prompt are equal."""
-    total = np.bincount(prompt, agrees, minlength=n_prompts).tolist()
-    count = np.bincount(prompt, minlength=n_prompts).tolist()
-    return [round(t / n, 5) if n else None for t, n in zip(total, count, strict=True)]
+def _versions():
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # not needed for every model
+            continue
+    return found

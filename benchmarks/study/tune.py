@@ -1,0 +1,105 @@
+"""Choose learning rates, penalties and sizes of trees, once an encoder and data set.
+
+    python -m benchmarks.study.tune --data FOLDER
+
+On splits and labels of other seeds than the study's: random pairs of one prompt, many
+with much noise and few with little. The candidate of the best mean order consistency on
+test prompts is kept; every model has as many. Writes ``choices.json`` beside this file,
+with the figures, and goes on where it was stopped.
+"""
+
+import argparse
+import json
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+from joblib import Parallel, delayed
+
+from benchmarks.study import choices, models
+from benchmarks.study.scoring import Test
+from benchmarks.study.settings import MATCHED, PAPER_MODELS, Setting
+from benchmarks.study.sources import Source
+from benchmarks.study.worker import Labels, problem_of
+
+SEEDS = (100, 101)
+LABELLINGS = ((0.7, 20_000), (3.0, 5_000))
+
+
+def main():
+    """Choose what is not chosen yet."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--data", required=True)
+    options.add_argument("--out", type=Path, default=choices.PATH)
+    options.add_argument("--jobs", type=int, default=1)
+    options.add_argument("--task", help="this data set alone")
+    options = options.parse_args()
+    source = Source(options.data)
+    responses = source.open()
+    done = json.loads(options.out.read_text()) if options.out.exists() else {}
+    waiting = [
+        (task, pool, model)
+        for task, pool, model in product(responses.tasks, responses.pools, PAPER_MODELS)
+        if choices.name_of(task, pool, model) not in done
+        and options.task in (None, task)
+    ]
+    found = Parallel(n_jobs=options.jobs, return_as="generator_unordered")(
+        delayed(attempt)(source, *which) for which in waiting
+    )
+    for name, tried in found:
+        if isinstance(tried, str):
+            print(f"{name} is left for later: {tried}", flush=True)
+            continue
+        best = max(tried, key=lambda candidate: candidate["order_consistency"])
+        chosen = {k: v for k, v in best.items() if k != "order_consistency"}
+        done[name] = {"chosen": chosen, "tried": tried}
+        options.out.write_text(json.dumps(dict(sorted(done.items())), indent=1) + "\n")
+        print(name, best, flush=True)
+
+
+def attempt(source, *which):
+    """Tune, or give the text of what is in the way."""
+    try:
+        return tune(source, *which)
+    except (ValueError, FileNotFoundError) as error:
+        return choices.name_of(*which), str(error)
+
+
+def tune(source, task, pool, model):
+    """Give the name of a choice, and its candidates with their order consistency."""
+    candidates = choices.candidates_of(model)
+    values = np.zeros(len(candidates))
+    for seed in SEEDS:
+        settings = [
+            Setting(
+                data=source.label,
+                pool=pool,
+                task=task,
+                design="random",
+                pairing="same",
+                beta=beta,
+                n_pairs=n_pairs,
+                seed=seed,
+                model=model,
+                recipe=MATCHED,
+            )
+            for beta, n_pairs in LABELLINGS
+        ]
+        train, test = source.open().parts(pool, task, seed)
+        scorer = Test(test, np.random.RandomState(seed))
+        problem = problem_of(
+            settings, train, test, Labels(train, settings[0], settings)
+        )
+        for k, candidate in enumerate(candidates):
+            fitted = models.fit(model, MATCHED, problem, candidate)
+            values[k] += np.mean(
+                [scorer(result.rewards)["order_consistency"] for result in fitted]
+            )
+    return choices.name_of(task, pool, model), [
+        {**candidate, "order_consistency": round(float(value) / len(SEEDS), 5)}
+        for candidate, value in zip(candidates, values, strict=True)
+    ]
+
+
+if __name__ == "__main__":
+    main()
