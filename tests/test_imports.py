@@ -28,6 +28,7 @@ HEAVY = {
         "networks.items",
         "networks.namespace",
         "networks.stack",
+        "networks.steps",
         "networks.training",
         "solvers.device_items",
         "export.sentence_transformers",

@@ -1,7 +1,6 @@
 """What estimators trained on mini-batches share: parameters, jobs, fitted layers."""
 
 import warnings
-from collections.abc import Sequence
 from numbers import Integral, Real
 
 import numpy as np
@@ -12,6 +11,7 @@ from skreward.data.gate import check_items, require_labels_of, take_apart
 from skreward.data.groups import chosen_first, sharing_groups, validation_split
 from skreward.data.pairs import EmbeddingPairs
 from skreward.networks.forward import ACTIVATIONS, forward
+from skreward.networks.jobs import Job, Settings, start
 from skreward.objectives import OBJECTIVES
 from skreward.utils.checks import check_device
 from skreward.utils.compat import Interval, StrOptions
@@ -37,22 +37,8 @@ CONSTRAINTS = {
 }
 
 
-class NetworkMixin:
+class NetworkMixin(Settings):
     """An estimator with the parameters of `CONSTRAINTS`, trained by Adam."""
-
-    hidden_layer_sizes: Sequence[int]
-    activation: str
-    alpha: float
-    batch_size: int | str
-    learning_rate_init: float
-    max_iter: int
-    tol: float
-    n_iter_no_change: int
-    validation_fraction: float
-    dropout: float
-    precision: str
-    device: str
-    verbose: int
 
     def _objective(self, comparisons, goes_on=False):
         return OBJECTIVES["logistic"]
@@ -68,8 +54,6 @@ class NetworkMixin:
 
     def _job(self, comparisons, rng, *, goes_on, holds_out):
         """Put together what a training run needs."""
-        from skreward.networks.training import Job, start
-
         kept, held = self._split(comparisons, rng, holds_out)
         objective = self._objective(comparisons, goes_on)
         network = start(self, objective, comparisons, kept, rng)

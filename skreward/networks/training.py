@@ -14,20 +14,15 @@ numbers and end. A step minimises the sum of their losses, of which each sees it
 parameters alone, so a member comes out as it would alone, up to rounding.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
-
 import numpy as np
 
-from skreward.data.comparisons import Comparisons
 from skreward.networks.batches import cut_into_batches, shuffle
-from skreward.networks.forward import initial_weights
 from skreward.networks.items import gatherable
+from skreward.networks.jobs import Network
+from skreward.networks.monitor import Monitor
 from skreward.networks.namespace import TORCH
-from skreward.networks.scaling import scaling
 from skreward.networks.stack import Stack
-from skreward.objectives.base import Objective, Observed, check_offers
+from skreward.networks.steps import Pairs, joint_batches, margins
 from skreward.utils.arrays import compute_dtype
 from skreward.utils.device import (
     explained_memory_errors,
@@ -39,115 +34,9 @@ from skreward.utils.optional import wanted_by
 with wanted_by("A reward network", "torch"):
     import torch
 
-# What is called of an objective.
-CALLS = "initial", "value_gradient", "curvature"
 EVALUATION_BLOCK = 8192
 # What one layer of a step may take, for all members that are trained at once.
 STEP_BYTES = {"cpu": 1 << 28, "cuda": 1 << 32}
-
-
-class Settings(Protocol):
-    """What a training run does: parameters of the network's estimator, as it has them.
-
-    Training reads the estimator itself, and changes nothing of it.
-    """
-
-    hidden_layer_sizes: Sequence[int]
-    activation: str
-    alpha: float
-    batch_size: int | str
-    learning_rate_init: float
-    max_iter: int
-    tol: float
-    n_iter_no_change: int
-    dropout: float
-    precision: str
-    device: str
-    verbose: int
-
-
-@dataclass
-class Network:
-    """All that a network is, in numpy: what `train` returns and goes on from.
-
-    ``coefs`` and ``intercepts`` act on items centred by ``shift`` and divided by
-    ``scale``; `folded` gives those that act on items as they are. A scale of 0 is that
-    of a feature that holds rounding alone: training sees 0, and its weights stay 0.
-    ``theta`` are the objective's own parameters.
-    """
-
-    coefs: list
-    intercepts: list
-    shift: np.ndarray
-    scale: np.ndarray
-    theta: np.ndarray
-    device: str = "cpu"
-    moments: list = field(default_factory=list)
-    n_steps: int = 0
-    loss_curve: list = field(default_factory=list)
-    validation_curve: list = field(default_factory=list)
-    best_iter: int = 0
-    converged: bool = False
-
-    @property
-    def inverse_scale(self):
-        """1 / scale, and 0 where that is 0."""
-        with np.errstate(divide="ignore"):
-            return np.where(self.scale > 0, 1 / self.scale, 0).astype(self.scale.dtype)
-
-    def folded(self):
-        """Give layers for items as they are; a linear reward drops its constant."""
-        first = self.coefs[0] * self.inverse_scale[:, np.newaxis]
-        intercepts = list(self.intercepts)
-        if intercepts:
-            intercepts[0] = intercepts[0] - self.shift @ first
-        return [first, *self.coefs[1:]], intercepts
-
-    def set_folded(self, coefs, intercepts):
-        """Take layers over that act on items as they are; undoes `folded`."""
-        dtype = self.coefs[0].dtype
-        coefs = [c.astype(dtype) for c in coefs]
-        intercepts = [b.astype(dtype) for b in intercepts]
-        if intercepts:
-            intercepts[0] += self.shift @ coefs[0]
-        coefs[0] *= self.scale[:, np.newaxis]
-        self.coefs, self.intercepts = coefs, intercepts
-
-
-@dataclass(frozen=True)
-class Job:
-    """One network to train: on the kept pairs, watching the held ones.
-
-    ``kept`` and ``held`` are boolean masks of the comparisons' pairs; where none is
-    held, the training loss decides when to stop and the last weights stay, else the
-    best ones do. ``groups`` numbers what makes pairs share items. Training goes from
-    ``network``, down ``objective``, with the random numbers of ``rng``.
-    """
-
-    settings: Settings
-    objective: Objective
-    comparisons: Comparisons
-    kept: np.ndarray
-    held: np.ndarray
-    groups: np.ndarray
-    network: Network
-    rng: np.random.RandomState
-
-    @property
-    def batch_size(self):
-        """Pairs a step: "auto" is a sixteenth of them, from 128 to 2048."""
-        if self.settings.batch_size == "auto":
-            return int(min(max(self.kept.sum() // 16, 128), 2048))
-        return self.settings.batch_size
-
-    def seen(self):
-        """What the objective sees of the kept pairs."""
-        return _seen(self.objective, self.comparisons, self.kept)
-
-    @property
-    def n_steps(self):
-        """Steps an epoch."""
-        return -(-int(self.kept.sum()) // self.batch_size)
 
 
 def train(jobs, max_iter=None):
@@ -212,86 +101,6 @@ def _members_at_once(jobs, device):
     return int(max(1, STEP_BYTES[device.type] // n_bytes))
 
 
-class _Pairs:
-    """A member's pairs, kept or held, with weights of mean 1."""
-
-    def __init__(self, job, mask, dtype):
-        self.index = job.comparisons.index[mask]
-        self.groups = job.groups[mask]
-        weight = job.comparisons.weight[mask]
-        mean = weight.mean() if len(weight) else 1.0
-        self.target = job.comparisons.target[mask].astype(dtype)
-        self.weight = (weight / mean).astype(dtype)
-        self.columns = {
-            name: job.comparisons.columns[name][mask] for name in job.objective.needs
-        }
-
-
-class _JointBatch(NamedTuple):
-    """A batch of every member that has one, padded by pairs of no weight.
-
-    ``items`` has shape (m, n_items), ``place`` (m, n_sides, n_pairs), what ``seen``
-    holds (m, n_pairs); ``share``, (m,), is 1 over the number of pairs that are
-    no padding, and ``n_items`` counts such items.
-    """
-
-    items: torch.Tensor
-    place: torch.Tensor
-    share: torch.Tensor
-    seen: Observed
-    n_items: list
-
-
-def _joint_batches(pairs, epochs, index_device, device):
-    """Give the batches of an epoch; members with more of them come first."""
-    dtype = pairs[0].target.dtype
-    sides: tuple[list, list] = ([], [])
-    shares, n_items = [], []
-    seen: list = [[] for _ in (pairs[0].target, pairs[0].weight, *pairs[0].columns)]
-    for batch in range(len(epochs[0])):
-        running = [(p, e) for p, e in zip(pairs, epochs, strict=True) if batch < len(e)]
-        items = [e.items_of(batch) for _, e in running]
-        numbers = [e.order[e.pairs(batch)] for _, e in running]
-        sides[0].append(_padded(items))
-        sides[1].append(_padded([e.place[e.pairs(batch)].T for _, e in running]))
-        shares.append(1 / np.array([len(k) for k in numbers], dtype=dtype))
-        of_members = [(p.target, p.weight, *p.columns.values()) for p, _ in running]
-        for column, parts in zip(seen, zip(*of_members, strict=True), strict=True):
-            rows = [part[k] for part, k in zip(parts, numbers, strict=True)]
-            column.append(_padded(rows))
-        n_items.append([len(i) for i in items])
-    sent = [
-        _sent(sides[0], index_device),
-        *(_sent(part, device) for part in (sides[1], shares)),
-        _observed([_sent(column, device) for column in seen], pairs[0].columns),
-    ]
-    return [_JointBatch(*parts) for parts in zip(*sent, n_items, strict=True)]
-
-
-def _observed(sent, names):
-    """Put together what was seen in every step."""
-    return [
-        Observed(target, weight, dict(zip(names, columns, strict=True)))
-        for target, weight, *columns in zip(*sent, strict=True)
-    ]
-
-
-def _padded(parts):
-    """Stack arrays that differ in their last axis, with zeros behind the short ones."""
-    longest = max(part.shape[-1] for part in parts)
-    stacked = np.zeros((len(parts), *parts[0].shape[:-1], longest), parts[0].dtype)
-    for row, part in zip(stacked, parts, strict=True):
-        row[..., : part.shape[-1]] = part
-    return stacked
-
-
-def _sent(arrays, device):
-    """Send arrays of one dtype in one piece: a device waits once, not once a step."""
-    flat = torch.from_numpy(np.concatenate([array.ravel() for array in arrays]))
-    parts = flat.to(device).split([array.size for array in arrays])
-    return [p.view(array.shape) for p, array in zip(parts, arrays, strict=True)]
-
-
 class _Run:
     """Some members trained at once, until the last has stopped."""
 
@@ -306,8 +115,8 @@ class _Run:
         networks = [job.network for job in jobs]
         self._stack = Stack(networks, generators, settings, device, is_half)
         dtype = networks[0].coefs[0].dtype
-        self._training = [_Pairs(job, job.kept, dtype) for job in jobs]
-        self._validation = [_Pairs(job, job.held, dtype) for job in jobs]
+        self._training = [Pairs(job, job.kept, dtype) for job in jobs]
+        self._validation = [Pairs(job, job.held, dtype) for job in jobs]
         self._looks = [self._look(pairs) for pairs in self._validation]
         self._monitors = [
             Monitor(job.settings, name) for job, name in zip(jobs, names, strict=True)
@@ -374,11 +183,11 @@ class _Run:
             order = shuffle(p.groups, job.batch_size, job.rng)
             epochs.append(cut_into_batches(p.index, order, job.batch_size))
         total = torch.zeros(len(jobs), dtype=torch.float64, device=self._device)
-        for step in _joint_batches(
+        for step in joint_batches(
             pairs, epochs, self._source.index_device, self._device
         ):
             rewards, leaves = self._stack.try_out(self._gather(step), step.n_items)
-            margin = _margin(rewards, step)
+            margin = margins(rewards, step)
             members = slice(0, len(margin))
             losses, slope, of_theta = self._losses(margin.detach(), step, members)
             share = step.share.unsqueeze(1)
@@ -394,7 +203,7 @@ class _Run:
         epoch = cut_into_batches(
             pairs.index, np.arange(len(pairs.index)), EVALUATION_BLOCK
         )
-        return _joint_batches([pairs], [epoch], self._source.index_device, self._device)
+        return joint_batches([pairs], [epoch], self._source.index_device, self._device)
 
     @torch.no_grad()
     def _evaluate(self, place, member):
@@ -403,7 +212,7 @@ class _Run:
         for step in self._looks[member]:
             members = slice(place, place + 1)
             rewards = self._stack.rewards(self._gather(step), members)
-            losses, *_ = self._losses(_margin(rewards, step), step, members)
+            losses, *_ = self._losses(margins(rewards, step), step, members)
             total += losses.sum()
         return total.item() / len(self._validation[member].index)
 
@@ -422,73 +231,3 @@ class _Run:
             margin, theta, step.seen, TORCH
         )
         return (step.seen.weight * value).sum(dim=1), step.seen.weight * slope, of_theta
-
-
-def _margin(rewards, step):
-    """First less second, or a single item's own, (m, n_pairs)."""
-    sides = [rewards.gather(1, place) for place in step.place.unbind(1)]
-    return sides[0] - sides[1] if len(sides) == 2 else sides[0]
-
-
-class Monitor:
-    """When to stop, and which weights to keep."""
-
-    def __init__(self, settings, name=""):
-        self._settings, self._name = settings, name
-        self.losses: list[float] = []
-        self.watched: list[float] = []
-        self.best_iter = 0
-        self.converged = False
-        self._best = self._reference = np.inf
-        self._last_improvement = 0
-
-    def update(self, epoch, loss, watched):
-        """Take in the training loss of an epoch, and the one watched or None.
-
-        Gives whether this is the epoch to keep so far, and whether to stop.
-        """
-        decisive = loss if watched is None else watched
-        if not (np.isfinite(loss) and np.isfinite(decisive)):
-            raise ValueError(
-                f"The network diverged in epoch {epoch}: its loss is no longer "
-                "finite. Lower learning_rate_init, or look for outliers in X."
-            )
-        self.losses.append(loss)
-        if watched is not None:
-            self.watched.append(watched)
-        if self._settings.verbose:
-            validation = "" if watched is None else f", validation {watched:.6f}"
-            print(f"{self._name}Epoch {epoch}: loss {loss:.6f}{validation}")
-        # Where nothing is held out the last weights stay.
-        is_best = watched is None or decisive < self._best
-        if is_best:
-            self._best, self.best_iter = decisive, epoch
-        if decisive < self._reference - self._settings.tol:
-            self._reference, self._last_improvement = decisive, epoch
-        self.converged = (
-            epoch - self._last_improvement >= self._settings.n_iter_no_change
-        )
-        return is_best, self.converged
-
-
-def start(settings, objective, comparisons, kept, rng):
-    """Draw a new network for items scaled by those of the kept pairs.
-
-    For single items, whose level is identified, its last layer has an intercept.
-    """
-    check_offers(objective, CALLS, comparisons.columns, "A network")
-    items = comparisons.items
-    dtype = compute_dtype(items)
-    shift, scale = scaling(items, comparisons.index[kept], rng)
-    sizes = (items.shape[1], *settings.hidden_layer_sizes)
-    coefs, intercepts = initial_weights(sizes, settings.activation, dtype, rng)
-    coefs[0][scale == 0] = 0.0
-    if comparisons.index.shape[1] == 1:
-        intercepts.append(np.zeros(1, dtype=dtype))
-    theta = objective.initial(_seen(objective, comparisons, kept)).astype(dtype)
-    return Network(coefs, intercepts, shift, scale, theta)
-
-
-def _seen(objective, comparisons, kept):
-    columns = {name: comparisons.columns[name][kept] for name in objective.needs}
-    return Observed(comparisons.target[kept], comparisons.weight[kept], columns)

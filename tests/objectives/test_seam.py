@@ -82,7 +82,8 @@ def test_the_linear_solver(data):
 
 
 def test_the_network(data):
-    from skreward.networks.training import Job, start, train
+    from skreward.networks.jobs import Job, start
+    from skreward.networks.training import train
 
     *_, who, coef, lean = data
     seen = comparisons(data, {"annotator": who})
