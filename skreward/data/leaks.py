@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from skreward.utils.through import inwards
+
 # Of more prompts than these the ones with the smallest hashes are kept: a sample that
 # is the same in training and test, small enough to be saved with every model.
 MAX_KEPT = 1 << 14
@@ -34,15 +36,11 @@ def remember_prompts(estimator, split, index, *, reset) -> None:
 
 def known_prompts(model) -> dict[str, Any] | None:
     """Give what a model knows of its prompts, through what it stands in."""
-    while model is not None:
-        if hasattr(model, "_known_prompts"):
-            return model._known_prompts
-        if hasattr(model, "steps"):
-            model = model.steps[-1][1]
-        else:
-            inner = getattr(model, "best_estimator_", None)
-            model = getattr(model, "estimator_", None) if inner is None else inner
-    return None
+    for *_, inner in inwards(model):
+        if hasattr(inner, "_known_prompts"):
+            return inner._known_prompts
+    wrapped = getattr(inner, "estimator_", None)
+    return None if wrapped is None else known_prompts(wrapped)
 
 
 def trained_on(known, prompt_ids) -> tuple[np.ndarray, np.ndarray]:

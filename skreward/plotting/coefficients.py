@@ -3,10 +3,10 @@
 from typing import Any, Self
 
 import numpy as np
-from sklearn.pipeline import Pipeline
 
 from skreward.plotting.axes import _axes
 from skreward.utils.checks import check_count
+from skreward.utils.through import inwards
 from skreward.utils.typing import Array, ArrayLike
 
 
@@ -77,7 +77,7 @@ class CoefficientDisplay:
         ----------
         estimator : estimator
             A linear reward fitted with ``covariance``, or a Pipeline that ends in one,
-            whose other steps then name the features.
+            whose other steps then name the features; or a search over either.
         feature_names : array-like of str, default=None
             Names of all features; None asks the Pipeline or the model.
         confidence_level : float, default=0.95
@@ -98,11 +98,10 @@ class CoefficientDisplay:
         TypeError
             If the estimator has no `coef_intervals`.
         """
-        last, names = estimator, feature_names
-        if isinstance(estimator, Pipeline):
-            last = estimator[-1]
-            if names is None and len(estimator) > 1:
-                names = _names_out(estimator[:-1])
+        *_, (_, before, last) = inwards(estimator)
+        names = feature_names
+        if names is None and before is not None:
+            names = _names_out(before)
         if not hasattr(last, "coef_intervals"):
             raise TypeError(
                 f"{type(last).__name__} has no coef_intervals: only linear rewards, "

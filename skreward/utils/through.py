@@ -3,6 +3,7 @@
 A Pipeline passes on ``predict`` and ``score``, and no method that it does not know.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -92,23 +93,36 @@ def predict_preference_proba(model: Any, X: Any) -> np.ndarray:
     return last.predict_preference_proba(X)
 
 
+def inwards(model: Any, name: str = "model") -> Iterator[tuple[str, Any, Any]]:
+    """Give a model, then what rows end in inside of it, from outside in.
+
+    That is the last step of a Pipeline, the best estimator of a search. Each comes with
+    its name and the steps that rows pass on the way to it, a Pipeline or None.
+    """
+    before = None
+    while True:
+        yield name, before, model
+        if hasattr(model, "steps"):
+            before = model[:-1] if len(model.steps) > 1 else None
+            name, model = model.steps[-1]
+        elif hasattr(model, "best_estimator_"):
+            before, model = None, model.best_estimator_
+        else:
+            return
+
+
 def last_step(model: Any, X: Any, method: str) -> tuple[Any, Any]:
     """Give the estimator that has a method, and X as it gets there."""
-    while not hasattr(model, method):
-        if hasattr(model, "steps"):
-            if len(model.steps) > 1:
-                X = model[:-1].transform(X)
-            model = model[-1]
-        elif hasattr(model, "best_estimator_"):
-            model = model.best_estimator_
-        elif hasattr(model, "refit"):
-            raise TypeError(
-                f"{type(model).__name__} has no best estimator: it is not fitted, or "
-                f"refit={model.refit!r}."
-            )
-        else:
-            raise TypeError(f"{type(model).__name__} has no {method}{REASONS[method]}.")
-    return model, X
+    for _, before, inner in inwards(model):
+        X = X if before is None else before.transform(X)
+        if hasattr(inner, method):
+            return inner, X
+    name = type(inner).__name__
+    if hasattr(inner, "refit"):
+        raise TypeError(
+            f"{name} has no best estimator: it is not fitted, or refit={inner.refit!r}."
+        )
+    raise TypeError(f"{name} has no {method}{REASONS[method]}.")
 
 
 REASONS = {

@@ -1,6 +1,8 @@
 """Methods of a reward model, through what it stands in."""
 
+import matplotlib
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
 from sklearn.linear_model import Ridge
@@ -9,7 +11,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import skreward
-from skreward import BradleyTerryRegressor, ItemwiseTransformer
+from skreward import BradleyTerryRegressor, CalibratedReward, ItemwiseTransformer
+from skreward.data.leaks import known_prompts
+from skreward.export import fold
+from skreward.export.layers import flat_steps
+from skreward.plotting import CoefficientDisplay
 
 
 @pytest.fixture
@@ -57,3 +63,35 @@ def test_what_has_no_such_method_is_named(preferences):
     search.fit(preferences.pairs, preferences.y)
     with pytest.raises(TypeError, match="GridSearchCV has no best estimator"):
         skreward.predict_preference_proba(search, preferences.pairs)
+
+
+def test_what_a_model_stands_in_is_walked_in_one_way(models, preferences):
+    """The prompts it knows, its layers and its methods are found in the same place."""
+    pairs, y = preferences.pairs, preferences.y
+    alone = models["model"].fit(pairs, y)
+    wrapped = {name: CalibratedReward(model, cv=2) for name, model in models.items()}
+    for name, model in {**models, **wrapped}.items():
+        model.fit(pairs, y)
+        known = known_prompts(model)
+        assert known is not None, name
+        assert_array_equal(known["hashes"], alone._known_prompts["hashes"])
+        *scalers, reward = [step for _, step in flat_steps(model)]
+        if isinstance(model, CalibratedReward):
+            *scalers, calibrated = scalers
+            assert isinstance(calibrated, BradleyTerryRegressor), name
+        else:
+            assert isinstance(reward, BradleyTerryRegressor), name
+        assert all(isinstance(scaler, StandardScaler) for scaler in scalers)
+        folded = fold(model).predict(preferences.embeddings[:40])
+        given = model.predict(preferences.embeddings[:40])
+        np.testing.assert_allclose(folded, given, atol=1e-6)
+
+
+def test_intervals_are_drawn_through_a_search(preferences):
+    matplotlib.use("Agg")
+    names = pd.Series([f"n{k}" for k in range(preferences.embeddings.shape[1])])
+    model = BradleyTerryRegressor(covariance="laplace")
+    search = GridSearchCV(model, {"alpha": [0.1]}, cv=2)
+    search.fit(preferences.pairs, preferences.y)
+    display = CoefficientDisplay.from_estimator(search, feature_names=names)
+    assert set(display.feature) <= set(names)
