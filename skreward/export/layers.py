@@ -45,7 +45,9 @@ from skreward.models.classifier import PairwiseClassifierReward
 from skreward.models.controlled import ControlledReward
 from skreward.models.ensemble import RewardEnsemble
 from skreward.models.itemwise import ItemwiseTransformer
+from skreward.models.mlp_classifier import RewardMLPClassifier
 from skreward.text.transformer import LLMEmbeddingTransformer
+from skreward.utils.through import inwards
 
 ACTIVATIONS: dict[str, Callable] = {
     "relu": lambda x: np.maximum(x, 0),
@@ -67,8 +69,8 @@ DEAD = 10 * float(np.finfo(np.float32).eps)
 HINT = (
     "Foldable are StandardScaler, RobustScaler, MaxAbsScaler, MinMaxScaler("
     "clip=False), PCA, TruncatedSVD, Normalizer('l2'), pipelines of them, and on top "
-    "linear rewards, networks, rewards of linear classifiers, mean ensembles of linear "
-    "rewards, and temperatures."
+    "linear rewards, networks, rewards of linear classifiers and of "
+    "RewardMLPClassifier, mean ensembles of linear rewards, and temperatures."
 )
 
 
@@ -208,25 +210,20 @@ def fold(model: Any) -> FoldedReward:
 
 def flat_steps(model: Any, name: str = "model") -> list[tuple[str, Any]]:
     """List the fitted steps of a model by name, nested ones too."""
-    model = getattr(model, "best_estimator_", model)
-    if isinstance(model, ItemwiseTransformer):
-        check_is_fitted(model)
-        return flat_steps(model.transformer_, name)
-    if isinstance(model, CalibratedReward):
-        check_is_fitted(model)
-        return [*flat_steps(model.estimator_, name), ("calibration", model)]
-    if isinstance(model, ControlledReward):
-        check_is_fitted(model)
-        return [*flat_steps(model.estimator_, name)[:-1], ("control", model)]
-    if type(model) is Pipeline:
-        return [
-            flat
-            for inner, step in model.steps
-            if step is not None and not isinstance(step, str)
-            for flat in flat_steps(step, inner)
-        ]
-    check_is_fitted(model)
-    return [(name, model)]
+    way = list(inwards(model, name))
+    before = [step for _, steps, _ in way if steps is not None for step in steps.steps]
+    steps = [flat for inner, step in before for flat in flat_steps(step, inner)]
+    name, _, last = way[-1]
+    if last is None or isinstance(last, str):  # passes rows on as they are
+        return steps
+    check_is_fitted(last)
+    if isinstance(last, ItemwiseTransformer):
+        return [*steps, *flat_steps(last.transformer_, name)]
+    if isinstance(last, CalibratedReward):
+        return [*steps, *flat_steps(last.estimator_, name), ("calibration", last)]
+    if isinstance(last, ControlledReward):
+        return [*steps, *flat_steps(last.estimator_, name)[:-1], ("control", last)]
+    return [*steps, (name, last)]
 
 
 def after_encoder(model: Any) -> Any:
@@ -353,18 +350,26 @@ def _network(step) -> list[Layer]:
 
 def _perceptron(coefs, intercepts, activation) -> list[Layer]:
     layers: list[Layer] = []
-    for coef, intercept in zip(coefs[:-1], intercepts, strict=True):
+    for coef, intercept in zip(coefs[:-1], intercepts, strict=False):
         layers.append(Affine(_double(coef), _double(intercept)))
         if activation != "identity":
             layers.append(Activation(activation))
-    return [*layers, Affine(_double(coefs[-1]), np.zeros(1))]
+    # That of a classifier has an intercept in its last layer too.
+    last = _double(intercepts[-1]) if len(intercepts) == len(coefs) else np.zeros(1)
+    return [*layers, Affine(_double(coefs[-1]), last)]
 
 
 def _classifier(step) -> list[Layer]:
     *before, (name, last) = flat_steps(step.estimator_, "estimator")
     layers = [layer for n, s in before for layer in _layers(n, s)]
+    if type(last) is RewardMLPClassifier:
+        network = _perceptron(last.coefs_, last.intercepts_, last.activation)
+        return [*layers, *network, Affine(np.eye(1), -_double(step.offset_).reshape(1))]
     if type(last) not in LINEAR_CLASSIFIERS:
-        raise _NotFoldable(f"its {name} {type(last).__name__} is no linear classifier")
+        raise _NotFoldable(
+            f"its {name} {type(last).__name__} is no linear classifier, and no network "
+            "of this package"
+        )
     bias = _double(last.intercept_).reshape(1) - _double(step.offset_)
     return [*layers, Affine(_double(last.coef_).reshape(1, -1).T, bias)]
 

@@ -30,6 +30,7 @@ from skreward import (
     ItemwiseTransformer,
     PairwiseClassifierReward,
     RewardEnsemble,
+    RewardMLPClassifier,
 )
 from skreward.export import Affine, fold
 from skreward.export.comparison import rows_of
@@ -60,6 +61,10 @@ REWARDS = [
     PairwiseClassifierReward(),
     PairwiseClassifierReward(make_pipeline(StandardScaler(), LogisticRegression())),
     PairwiseClassifierReward(LinearSVC()),
+    PairwiseClassifierReward(RewardMLPClassifier((8, 4), max_iter=3, random_state=0)),
+    PairwiseClassifierReward(
+        make_pipeline(StandardScaler(), RewardMLPClassifier((), max_iter=3))
+    ),
     RewardEnsemble(n_estimators=3, random_state=0),
     BradleyTerryRegressorCV(alphas=[0.01, 1.0], cv=2),
     CalibratedReward(BradleyTerryRegressor(), cv=2),

@@ -138,13 +138,15 @@ def test_trl_calls_it_the_same(tmp_path):
     needs("trl")
     from trl import GRPOConfig, GRPOTrainer
 
-    folder = save(tmp_path / "model", "llama", bos=False)
-    model = fit(folder)
-    about = to_sequence_classifier(model, tmp_path / "reward")
-    rows = texts(8)
+    rows, models, shifts = texts(8), [], []
+    for family in FAMILIES:
+        model = fit(save(tmp_path / family, family, bos=False))
+        about = to_sequence_classifier(model, tmp_path / f"{family}-reward")
+        models.append(model)
+        shifts.append(about["shift"])
     trainer = GRPOTrainer(
-        model=folder,
-        reward_funcs=str(tmp_path / "reward"),
+        model=str(tmp_path / "llama"),
+        reward_funcs=[str(tmp_path / f"{family}-reward") for family in FAMILIES],
         args=GRPOConfig(str(tmp_path / "run"), report_to=[], use_cpu=True, bf16=False),
         train_dataset=_dataset([{"prompt": row["prompt"]} for row in rows]),
     )
@@ -154,8 +156,11 @@ def test_trl_calls_it_the_same(tmp_path):
         [row["response"] for row in rows],
         [[0]] * len(rows),
     )
-    wanted = model.predict(rows)
-    assert_allclose(given[:, 0].cpu() + about["shift"], wanted, rtol=0, atol=1e-4)
+    given = given.cpu().numpy() + shifts
+    for family, model, column in zip(FAMILIES, models, given.T, strict=True):
+        wanted = model.predict(rows)
+        atol = 1e-4 * np.abs(wanted).max()
+        assert_allclose(column, wanted, rtol=0, atol=atol, err_msg=family)
 
 
 def _dataset(rows):
