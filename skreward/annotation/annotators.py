@@ -8,7 +8,7 @@ from scipy.special import expit
 from sklearn.utils import check_random_state
 
 from skreward.data.targets import check_preferences
-from skreward.objectives import OBJECTIVES
+from skreward.objectives import LINKS
 from skreward.utils.checks import check_index, check_real, check_rewards
 from skreward.utils.typing import Array, ArrayLike, Link, RandomState
 
@@ -289,9 +289,9 @@ def _utilities(
 
 
 def _check_link(link):
-    if link not in OBJECTIVES:
-        raise ValueError(f"link must be one of {tuple(OBJECTIVES)}, got {link!r}.")
-    return OBJECTIVES[link].distribution
+    if link not in LINKS:
+        raise ValueError(f"link must be one of {tuple(LINKS)}, got {link!r}.")
+    return LINKS[link].distribution
 
 
 def _check_nonnegative(values: ArrayLike, name: str) -> Array:

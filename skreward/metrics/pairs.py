@@ -4,7 +4,7 @@ import numpy as np
 
 from skreward.data.gate import check_weight
 from skreward.data.targets import check_numbers, check_preferences
-from skreward.objectives import OBJECTIVES
+from skreward.objectives import LINKS
 from skreward.utils.typing import ArrayLike, Link
 
 
@@ -108,10 +108,10 @@ def preference_log_loss(
     >>> round(preference_log_loss([1, 0], [0.0, 0.0]), 4)
     0.6931
     """
-    if link not in OBJECTIVES:
-        raise ValueError(f"link must be one of {sorted(OBJECTIVES)}, got {link!r}.")
+    if link not in LINKS:
+        raise ValueError(f"link must be one of {sorted(LINKS)}, got {link!r}.")
     margin, target, weight = _check_margins(y_true, y_pred, sample_weight)
-    return float(np.average(OBJECTIVES[link].value(margin, target), weights=weight))
+    return float(np.average(LINKS[link].value(margin, target), weights=weight))
 
 
 def expected_calibration_error(

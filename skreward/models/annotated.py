@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from skreward.data.gate import is_pairs
-from skreward.objectives import OBJECTIVES, Annotators, Observed
+from skreward.objectives import LINKS, Annotators, Observed
 from skreward.utils.checks import refuse_missing
 
 FITTED = (
@@ -40,12 +40,12 @@ def check_annotators(model, X, annotators) -> tuple[Any, dict]:
             f"annotator_effects={effects!r} needs pairs, and X is items: their "
             "ratings are compared with each other. Use annotator_effects=None."
         )
-    for name, wanted in (("ties", "half"), ("covariance", None)):
+    for name, wanted in (("ties", ["half"]), ("covariance", [None]), ("link", LINKS)):
         value = getattr(model, name)
-        if value != wanted:
+        if value not in wanted:
             raise ValueError(
-                f"annotator_effects={effects!r} needs {name}={wanted!r}, got "
-                f"{name}={value!r}."
+                f"annotator_effects={effects!r} needs {name}="
+                f"{' or '.join(map(repr, wanted))}, got {name}={value!r}."
             )
     ids, number = _numbered(annotators)
     return ids, {"annotators": number}
@@ -100,7 +100,7 @@ def annotators_objective(model, ids, comparisons) -> Annotators:
             f"one alone, {ids.tolist()[0]!r}."
         )
     weight = float(comparisons.weight.sum())
-    return Annotators(OBJECTIVES[model.link], effects, len(ids), weight)
+    return Annotators(LINKS[model.link], effects, len(ids), weight)
 
 
 def set_annotators(model, ids, solution, comparisons):

@@ -131,6 +131,10 @@ class BradleyTerryRegressor(LinearReward):
         "rao-kupper", P(tie) = (theta - 1) / (theta + 1) between equals. Only where
         ``ties`` is not "half"; 0 and 1 where no pair was a tie.
 
+    theta_ : array of float64, shape (1,)
+        The same without a bound: log nu, or log log theta. Only where ``ties`` is not
+        "half".
+
     annotators_ : array of shape (n_annotators,)
         Ids, in the order of the attributes below. Only with ``annotator_effects``, as
         are these.
@@ -325,18 +329,9 @@ class BradleyTerryRegressor(LinearReward):
         ConvergenceWarning
             If ``max_iter`` came before ``tol``.
         """
-        check_device(self.device)
-        rng = check_random_state(self.random_state)
         start = getattr(self, "coef_", None) if self.warm_start else None
-        ids, columns = check_annotators(self, X, annotators)
-        comparisons = self._check_data(
-            X,
-            y,
-            sample_weight,
-            rng,
-            columns=columns,
-            prompt_ids=prompt_ids,
-            reset=start is None,
+        comparisons, ids = self._check(
+            X, y, sample_weight, prompt_ids, annotators, reset=start is None
         )
         problem, ids = self._problem(comparisons, ids)
         solution = self._solve(problem, self.alpha, coef_init=start)
@@ -408,13 +403,10 @@ class BradleyTerryRegressor(LinearReward):
         True
         """
         self._validate_params()
-        check_device(self.device)
         penalties = check_penalties(alphas)
         models = [clone(self).set_params(alpha=float(alpha)) for alpha in penalties]
-        rng = check_random_state(self.random_state)
-        ids, columns = check_annotators(self, X, annotators)
-        comparisons = models[0]._check_data(
-            X, y, sample_weight, rng, columns=columns, prompt_ids=prompt_ids, reset=True
+        comparisons, ids = models[0]._check(
+            X, y, sample_weight, prompt_ids, annotators, reset=True
         )
         problem, ids = self._problem(comparisons, ids)
         solution = None
@@ -425,6 +417,21 @@ class BradleyTerryRegressor(LinearReward):
                 if hasattr(models[0], name):
                     setattr(models[k], name, getattr(models[0], name))
         return models
+
+    def _check(self, X, y, sample_weight, prompt_ids, annotators, *, reset):
+        """Give what was observed, and the annotators' ids where they have effects."""
+        check_device(self.device)
+        ids, columns = check_annotators(self, X, annotators)
+        comparisons = self._check_data(
+            X,
+            y,
+            sample_weight,
+            check_random_state(self.random_state),
+            columns=columns,
+            prompt_ids=prompt_ids,
+            reset=reset,
+        )
+        return comparisons, ids
 
     def _problem(self, comparisons, ids=None):
         """Give what is to be solved, and the annotators of pairs that count."""
@@ -465,7 +472,7 @@ class BradleyTerryRegressor(LinearReward):
         self.coef_ = solution.coef.astype(compute_dtype(comparisons.items))
         self.loss_ = solution.loss
         self.n_iter_ = solution.n_iter
-        self._set_ties(solution.theta if ids is None else ())
+        self._set_theta(solution.theta if ids is None else ())
         set_annotators(self, ids, solution, comparisons)
         self._centre(comparisons, solution.rewards)
         self._set_covariance(comparisons)

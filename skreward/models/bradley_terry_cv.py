@@ -214,15 +214,10 @@ class BradleyTerryRegressorCV(LinearReward):
         ConvergenceWarning
             If ``max_iter`` came before ``tol``.
         """
-        check_device(self.device)
         X, y, sample_weight = indexable(X, y, sample_weight)
         # One seed, so that every fold and the whole sample pairs alike.
         seed = int(check_random_state(self.random_state).randint(MAX_SEED))
-        comparisons = self._check_data(
-            X, y, sample_weight, seed, prompt_ids=prompt_ids, reset=True
-        )
-        self._check_groups(comparisons)
-        alphas = self._penalties(comparisons)
+        alphas = self._penalties(self._check(X, y, sample_weight, prompt_ids, seed))
         folds = disjoint_folds(X, y, self.cv, prompt_ids)
         metadata = given(sample_weight=sample_weight, prompt_ids=prompt_ids)
         scores = self._score_folds(X, y, metadata, alphas, folds, seed)
@@ -230,6 +225,15 @@ class BradleyTerryRegressorCV(LinearReward):
         self._set(self._model(seed, alpha).fit(X, y, **metadata))
         self.alpha_, self.alphas_, self.scores_ = alpha, alphas, scores
         return self
+
+    def _check(self, X, y, sample_weight, prompt_ids, seed):
+        """Give what was observed."""
+        check_device(self.device)
+        comparisons = self._check_data(
+            X, y, sample_weight, seed, prompt_ids=prompt_ids, reset=True
+        )
+        self._check_groups(comparisons)
+        return comparisons
 
     def _model(self, seed, alpha):
         """Give the model of everything, with one penalty."""

@@ -142,6 +142,10 @@ class BradleyTerryMLPRegressor(NetworkMixin, LikelihoodReward):
         "rao-kupper", P(tie) = (theta - 1) / (theta + 1) between equals. Only where
         ``ties`` is not "half"; 0 and 1 where no pair was a tie.
 
+    theta_ : array of float64, shape (1,)
+        The same without a bound: log nu, or log log theta. Only where ``ties`` is not
+        "half".
+
     offset_ : float
         Mean reward of the training items before centring: r(x) is the last layer's
         output minus this.
@@ -384,13 +388,12 @@ class BradleyTerryMLPRegressor(NetworkMixin, LikelihoodReward):
 
     def _resume(self, network):
         super()._resume(network)
-        if self._knows_ties():
-            theta = TIES[self.ties].theta(self.tie_parameter_)
-            network.theta = theta.astype(network.coefs[0].dtype)
+        if len(network.theta) and self._knows_theta():
+            network.theta = self.theta_.astype(network.theta.dtype)
 
     def _check_first_ties(self, comparisons):
         has_any = (comparisons.target == 0.5).any()
-        if not (self.ties == "half" or self._knows_ties() or has_any):
+        if not (self.ties == "half" or self._knows_theta() or has_any):
             raise ValueError(
                 f"ties={self.ties!r} needs a tie, labelled 1/2, among the first pairs "
                 "that partial_fit is given."
@@ -434,7 +437,7 @@ class BradleyTerryMLPRegressor(NetworkMixin, LikelihoodReward):
             first, second = job.comparisons.index[job.kept].T
             margin = reward[first] - reward[second]
             theta = best_theta(job.objective, margin, job.seen(), theta)
-        self._set_ties(theta)
+        self._set_theta(theta)
         self._centre(job.comparisons, reward)
         return reward - reward.dtype.type(self.offset_)
 

@@ -13,7 +13,7 @@ from skreward.models.base import (
     require_pairs,
     sample_of,
 )
-from skreward.objectives import OBJECTIVES, TIES
+from skreward.objectives import NO_THETA, OBJECTIVES, TIES
 from skreward.utils.arrays import out_of_range
 from skreward.utils.typing import TiesLaw
 
@@ -30,7 +30,7 @@ class LikelihoodReward(BaseRewardModel):
     """A reward whose margin gives a probability, F(margin), with F of ``link``.
 
     A subclass has the parameters ``link``, ``max_pairs``, and ``ties`` where its pairs
-    may tie; it fits `_objective`, and calls `_set_ties` with the theta it found.
+    may tie; it fits `_objective`, and calls `_set_theta` with the theta it found.
     """
 
     ties: TiesLaw = "half"
@@ -61,10 +61,7 @@ class LikelihoodReward(BaseRewardModel):
             If X is items, which have no preference.
         """
         margin = self._margin(X, "predict_preference_proba")
-        if self.ties == "half":
-            return OBJECTIVES[self.link].distribution(margin)
-        law = TIES[self.ties]
-        proba = law.preference(margin, law.theta(self.tie_parameter_))
+        proba = self._law().preference(margin, self._theta())
         return proba.astype(margin.dtype)
 
     @available_if(_has_law_of_ties)
@@ -91,8 +88,8 @@ class LikelihoodReward(BaseRewardModel):
             If X is items.
         """
         margin = self._margin(X, "predict_tie_proba")
-        law = TIES[self.ties]
-        proba = law.probability(margin, law.theta(self.tie_parameter_))
+        law = self._law()
+        proba = law.probability(margin, self._theta())
         return proba[:, law.outcomes.index("tie")].astype(margin.dtype)
 
     def _margin(self, X, method):
@@ -141,10 +138,19 @@ class LikelihoodReward(BaseRewardModel):
                 'items: equal ratings make no pair. Use ties="half".'
             )
 
+    def _law(self):
+        """Give the likelihood that the parameters ask for."""
+        return OBJECTIVES[self.link] if self.ties == "half" else TIES[self.ties]
+
+    def _theta(self):
+        """Give the likelihood's own parameters as fitted."""
+        return getattr(self, "theta_", NO_THETA)
+
     def _objective(self, comparisons, goes_on=False):
-        """Give the likelihood that the parameters ask for, of labels that it takes."""
+        """Give the likelihood of these labels; refuses those that it does not take."""
+        law = self._law()
         if self.ties == "half":
-            return OBJECTIVES[self.link]
+            return law
         target = comparisons.target
         is_tie = target == 0.5
         is_soft = ~(is_tie | (target == 0) | (target == 1))
@@ -153,25 +159,27 @@ class LikelihoodReward(BaseRewardModel):
                 f"ties={self.ties!r} takes labels of 1, 0 and 1/2 (a tie), and y holds "
                 f'the probability {target[is_soft.argmax()]:g}. Use ties="half".'
             )
-        if goes_on and self._knows_ties():
-            return TIES[self.ties]
+        if goes_on and self._knows_theta():
+            return law
         if is_tie.all():
             raise ValueError("y says that every pair is a tie: there is no order.")
         # Without ties the parameter has no finite theta, and nothing else changes.
-        return TIES[self.ties] if is_tie.any() else OBJECTIVES["logistic"]
+        return law if is_tie.any() else OBJECTIVES["logistic"]
 
-    def _knows_ties(self):
-        """Whether an earlier fit has left a parameter of ties to go on from."""
-        if self.ties == "half":
-            return False
-        none = TIES[self.ties].none
-        return getattr(self, "tie_parameter_", none) > none
+    def _knows_theta(self):
+        """Whether an earlier fit has left parameters to go on from."""
+        return len(self._theta()) > 0 and bool(np.isfinite(self._theta()).all())
 
-    def _set_ties(self, theta):
-        self.__dict__.pop("tie_parameter_", None)
+    def _set_theta(self, theta):
+        """Set the likelihood's own parameters, or drop what an earlier fit has left."""
+        for name in ("theta_", "tie_parameter_"):
+            self.__dict__.pop(name, None)
         if self.ties != "half":
             law = TIES[self.ties]
-            self.tie_parameter_ = law.parameter(theta) if len(theta) else law.none
+            theta = theta if len(theta) else law.theta(law.none)
+            self.tie_parameter_ = law.parameter(theta)
+        if len(theta):
+            self.theta_ = np.asarray(theta, dtype=np.float64)
 
     def _centre(self, comparisons, reward):
         """Set ``offset_``, given the rewards of the items without it."""

@@ -11,7 +11,7 @@ from skreward.data.gate import check_items, take_apart
 from skreward.data.groups import resampling_groups
 from skreward.data.pairs import PairsOrItems
 from skreward.models.likelihood import LikelihoodReward
-from skreward.objectives import OBJECTIVES
+from skreward.objectives import LINKS
 from skreward.solvers.covariance import MAX_FEATURES, coef_covariance
 from skreward.solvers.items import item_rewards
 from skreward.utils.arrays import compute_dtype, rows_as
@@ -175,11 +175,16 @@ class LinearReward(LikelihoodReward):
 
     def _check_ties(self, X):
         super()._check_ties(X)
-        if self.ties != "half" and self.covariance is not None:
-            raise ValueError(
-                f'covariance={self.covariance!r} is that of ties="half", got ties='
-                f"{self.ties!r}, whose parameter is uncertain too. Set covariance=None."
-            )
+        if self.covariance is None:
+            return
+        for name, known in (("ties", ["half"]), ("link", LINKS)):
+            value = getattr(self, name)
+            if value not in known:
+                raise ValueError(
+                    f"covariance={self.covariance!r} is that of {name}="
+                    f"{' or '.join(map(repr, known))}, got {name}={value!r}, whose "
+                    "parameter is uncertain too. Set covariance=None."
+                )
 
     def _check_groups(self, comparisons):
         """Groups of dependent pairs, or None; refuses what has no covariance."""
@@ -211,7 +216,7 @@ class LinearReward(LikelihoodReward):
             return
         groups = self._check_groups(comparisons)
         found = coef_covariance(
-            comparisons, OBJECTIVES[self.link], self.coef_.astype(np.float64), groups
+            comparisons, LINKS[self.link], self.coef_.astype(np.float64), groups
         )
         self.debiased_coef_, self.coef_covariance_, self.unidentified_ = found
         share = comparisons.item_weight / comparisons.item_weight.sum()

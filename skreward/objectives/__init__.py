@@ -6,10 +6,13 @@ from skreward.objectives.bradley_terry import BradleyTerry
 from skreward.objectives.thurstone import Thurstone
 from skreward.objectives.ties import Davidson, RaoKupper, Ties
 
-OBJECTIVES: dict[str, Link] = {"logistic": BradleyTerry(), "probit": Thurstone()}
+# What estimators take as ``link``; `LINKS` are those without parameters of their own.
+OBJECTIVES: dict[str, Objective] = {"logistic": BradleyTerry(), "probit": Thurstone()}
+LINKS = {name: each for name, each in OBJECTIVES.items() if isinstance(each, Link)}
 TIES: dict[str, Ties] = {"davidson": Davidson(), "rao-kupper": RaoKupper()}
 
 __all__ = [
+    "LINKS",
     "NO_THETA",
     "NUMPY",
     "OBJECTIVES",
