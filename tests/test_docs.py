@@ -7,6 +7,7 @@ import re
 
 import docutils.core
 import pytest
+from numpydoc.docscrape import FunctionDoc
 from numpydoc.validate import validate
 
 import skreward
@@ -38,6 +39,26 @@ def documented():
             for name in {name for c in ours for name in vars(c)}:
                 if not name.startswith("_") and inspect.isroutine(getattr(thing, name)):
                     yield f"{path}.{name}"
+
+
+# Whose ``fit`` takes pairs and says itself how; others refer to one of these.
+PAIRED = (
+    skreward.BradleyTerryRegressor,
+    skreward.BradleyTerryMLPRegressor,
+    skreward.PairwiseClassifierReward,
+    skreward.RewardEnsemble,
+)
+
+
+@pytest.mark.parametrize("name", ["X", "y"])
+def test_texts_that_stand_more_than_once_are_the_same(name):
+    texts = {
+        (parameter.type, *parameter.desc)
+        for estimator in PAIRED
+        for parameter in FunctionDoc(estimator.fit)["Parameters"]
+        if parameter.name == name
+    }
+    assert len(texts) == 1
 
 
 @pytest.mark.parametrize("path", sorted(set(documented())))
