@@ -33,6 +33,7 @@ with wanted_by("LLMEmbeddingTransformer", "transformers"):
 KEPT_MODELS = 2
 
 _loaded: OrderedDict[tuple, Any] = OrderedDict()
+_checked: set[tuple] = set()
 
 
 def make_plan(
@@ -48,7 +49,7 @@ def make_plan(
     trust_remote_code,
 ) -> Plan:
     """Settle every "auto"; raise ValueError where options exclude each other."""
-    check_folder(source, trust_remote_code)
+    _check_once(source, trust_remote_code)
     torch_device = (
         source.loaded.device if source.loaded is not None else resolve(device)
     )
@@ -91,6 +92,8 @@ def get_encoder(source: ModelSource, plan: Plan) -> Encoder:
     key = (source.digest, kind, plan.dtype, plan.device, plan.trust_remote_code)
     with LOCK:
         if key not in _loaded:
+            # Once more: a file that no digest covers may have been put there since.
+            check_folder(source, plan.trust_remote_code)
             with quiet_loading():
                 load = _load_sentence if kind == "sentence" else _load_states
                 _loaded[key] = load(source, plan)
@@ -235,6 +238,14 @@ def _modules(source) -> list[str] | None:
     if source.gguf is not None or not path.exists():
         return None
     return [str(module.get("type")) for module in json.loads(path.read_text("utf-8"))]
+
+
+def _check_once(source: ModelSource, trust_remote_code: bool):
+    """Check a folder whose files are not those of a call before."""
+    key = (source.folder, source.digest, trust_remote_code)
+    if key not in _checked:
+        check_folder(source, trust_remote_code)
+        _checked.add(key)
 
 
 def check_folder(source: ModelSource, trust_remote_code: bool):

@@ -9,8 +9,10 @@ import re
 import sys
 import threading
 import weakref
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from fnmatch import fnmatch
+from pathlib import Path, PurePath
 from typing import Any
 
 from skreward.utils.optional import wanted_by
@@ -124,14 +126,23 @@ def loaded_name(model: Any) -> str:
 def folder_digest(folder: Path) -> str:
     """Hash the contents of everything in a folder that a model is loaded from."""
     names = sorted(
-        path.relative_to(folder)
-        for pattern in (*PATTERNS, "*.py")
-        for path in folder.rglob(pattern)
-        if not any(path.relative_to(folder).match(ignored) for ignored in IGNORED)
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        path
+        for path in map(PurePath, _files_in(folder))
+        if any(fnmatch(path.name, pattern) for pattern in (*PATTERNS, "*.py"))
+        and not any(path.match(ignored) for ignored in IGNORED)
     )
     files = {name.as_posix(): _file_digest(folder / name) for name in names}
     return hashlib.sha256(json.dumps(files).encode()).hexdigest()
+
+
+def _files_in(folder: Path) -> Iterator[str]:
+    """Name what lies in a folder and below, but for what is hidden."""
+    for here, below, names in os.walk(folder):
+        below[:] = [name for name in below if not name.startswith(".")]
+        inside = os.path.relpath(here, folder)
+        yield from (
+            os.path.join(inside, name) for name in names if not name.startswith(".")
+        )
 
 
 def _fetch(name, revision, trust_remote_code) -> tuple[str, str | None]:
