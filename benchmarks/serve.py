@@ -1,84 +1,238 @@
-"""What putting requests together gains: 64 clients with one text each.
+"""A served reward beside what one would write without it, under 64 clients.
 
-    python -m benchmarks.serve [--clients 64] [--requests 4]
+    python -m benchmarks.serve [--clients 64] [--requests 2] [--words 5 80] [--turns 2]
 
-Starts the server with and without it (a batch of one request), asks both the same, and
-prints texts a second and the ratio. The encoder is the default one.
+Every client sends one text, waits for its reward and sends the next: a prompt that all
+share and a response of its own of about as many words, drawn anew for every turn. The
+servers run in processes of their own, all with the default encoder and the threads
+that torch takes by itself (``OMP_NUM_THREADS`` says how many), and are asked by turns:
+
+- ``route``: a Starlette route that runs ``model.predict`` on the request's text in the
+  thread pool, the model being the same pipeline as ours;
+- ``route, plain``: the same route without this package: ``SentenceTransformer.encode``
+  and a product with the weights;
+- ``one by one``: `skreward.integrations.serve`, no two requests in a call;
+- ``together``: the same as it comes.
+
+Beside texts a second stands what a text costs in milliseconds of all cores, which other
+work on the machine moves less; the ratios are of these. The floor is what the encoder's
+products come to at the speed of one product of such matrices. Linux only.
 """
 
 import argparse
 import asyncio
+import json
+import os
+import subprocess
+import sys
 import time
 
-import httpx
-import uvicorn
-from sklearn.pipeline import make_pipeline
-
-from skreward import BradleyTerryRegressor, LLMEmbeddingTransformer
-from skreward.datasets import make_text_preferences
-from skreward.integrations.serve import make_app
-from skreward.text.cache import clear_memory
+import numpy as np
 
 PORT = 5071
+SERVERS = "route", "route, plain", "one by one", "together"
+PROMPT = "How do I keep a small kitchen garden alive through a dry summer?"
 
 
 def fitted():
+    from sklearn.pipeline import make_pipeline
+
+    from skreward import BradleyTerryRegressor, LLMEmbeddingTransformer
+    from skreward.datasets import make_text_preferences
+
     data = make_text_preferences(20, 6, 200, random_state=0)
     model = make_pipeline(LLMEmbeddingTransformer(), BradleyTerryRegressor())
     return model.fit(data.pairs, data.y)
 
 
-async def ask(clients, requests, salt):
-    """Let every client ask for one text after another; gives texts a second."""
-    limits = httpx.Limits(max_connections=clients)
-    async with httpx.AsyncClient(timeout=600, limits=limits) as client:
+def sentence_transformer():
+    """The default encoder as its own library loads it."""
+    from sentence_transformers import SentenceTransformer
 
-        async def one(k):
-            for turn in range(requests):
-                text = f"Answer {salt} of client {k} in turn {turn}. " * 4
-                data = {"prompts": ["A question?"], "responses": [text]}
-                url = f"http://127.0.0.1:{PORT}/score"
-                answer = await client.post(url, json=data)
-                assert answer.status_code == 200, answer.text
+    from skreward.text.source import find_model
 
-        started = time.perf_counter()
-        await asyncio.gather(*(one(k) for k in range(clients)))
-        return clients * requests / (time.perf_counter() - started)
+    source = find_model("sentence-transformers/all-MiniLM-L6-v2", None, False)
+    return SentenceTransformer(source.folder, device="cpu")
 
 
-async def measure(model, clients, requests, max_rows, salt):
-    config = uvicorn.Config(
-        make_app(model, max_rows=max_rows), port=PORT, log_level="warning"
-    )
-    server = uvicorn.Server(config)
-    running = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.05)
-    clear_memory()
-    rate = await ask(clients, requests, salt)
-    server.should_exit = True
-    await running
-    return rate
+def route(predict):
+    """An application of one route, which predicts the rows of a request."""
+    from starlette.applications import Starlette
+    from starlette.concurrency import run_in_threadpool
+    from starlette.responses import JSONResponse
+    from starlette.routing import Route
+
+    async def score(request):
+        data = await request.json()
+        columns = zip(data["prompts"], data["responses"], strict=True)
+        rows = [{"prompt": p, "response": r} for p, r in columns]
+        rewards = await run_in_threadpool(predict, rows)
+        return JSONResponse({"rewards": [float(reward) for reward in rewards]})
+
+    return Starlette(routes=[Route("/score", score, methods=["POST"])])
+
+
+def serve(name, port):
+    """Run one of the servers, in this process."""
+    import uvicorn
+
+    from skreward.integrations.serve import make_app
+
+    model = fitted()
+    model.predict([{"prompt": PROMPT, "response": "Once, to load everything."}])
+    if name == "route":
+        app = route(model.predict)
+    elif name == "route, plain":
+        encoder, coef = sentence_transformer(), model[-1].coef_
+
+        def predict(rows):
+            texts = [f"{row['prompt']}\n\n{row['response']}" for row in rows]
+            return encoder.encode(texts, show_progress_bar=False) @ coef
+
+        app = route(predict)
+    else:
+        app = make_app(model, max_rows=1 if name == "one by one" else 4096)
+    uvicorn.run(app, port=port, log_level="warning")
+
+
+def responses(n, n_words, salt):
+    """Make responses of about as many words, none of which was asked before."""
+    from skreward.datasets import make_text_preferences
+
+    made = make_text_preferences(20, 6, 10, random_state=0).pairs
+    words = sorted({word for row in made for word in row["response_a"].split()})
+    rng = np.random.default_rng(salt)
+    lengths = rng.integers(n_words // 2, n_words * 3 // 2, size=n)
+    return [" ".join(rng.choice(words, size=length)) for length in lengths]
+
+
+async def post(reader, writer, port, data):
+    """Send a request over a connection that stays open; gives the answer."""
+    body = json.dumps(data).encode()
+    head = f"POST /score HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
+    head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    writer.write(head.encode() + body)
+    answer = await reader.readuntil(b"\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200"), answer
+    length = int(answer.lower().split(b"content-length:")[1].split(b"\r\n")[0])
+    return json.loads(await reader.readexactly(length))
+
+
+async def ask(port, clients, texts):
+    """Let clients ask for a text after another; gives texts a second."""
+    parts = [texts[k::clients] for k in range(clients)]
+
+    async def one(part):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for text in part:
+            data = {"prompts": [PROMPT], "responses": [text]}
+            assert len((await post(reader, writer, port, data))["rewards"]) == 1
+        writer.close()
+
+    started = time.perf_counter()
+    await asyncio.gather(*(one(part) for part in parts))
+    return len(texts) / (time.perf_counter() - started)
+
+
+def wait_for(port, server):
+    """Wait until a server listens."""
+    import socket
+
+    for _ in range(1200):
+        assert server.poll() is None, "the server ended"
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.1)
+    raise TimeoutError("the server did not come up")
+
+
+def core_seconds(process):
+    """Seconds of all cores that a process has taken."""
+    with open(f"/proc/{process.pid}/stat") as file:
+        ticks = file.read().rpartition(")")[2].split()[11:13]
+    return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
+
+
+def floor(n_words):
+    """Operations of the encoder a text, and milliseconds of a core at full speed."""
+    import torch
+
+    from skreward.text.loading import get_encoder
+
+    model = fitted()
+    embed = model[0]
+    encoder = get_encoder(*embed._find(embed.dtype_))
+    texts = [f"{PROMPT}\n\n{text}" for text in responses(64, n_words, 0)]
+    tokens = np.mean([len(encoder.tokenizer.ids(text)) + 2 for text in texts])
+    linear = [m for m in encoder.model.modules() if isinstance(m, torch.nn.Linear)]
+    weights = sum(layer.weight.numel() for layer in linear)
+    config = encoder.model.transformers_model.config
+    attention = 4 * tokens * config.hidden_size * config.num_hidden_layers
+    operations = tokens * (2 * weights + attention)
+    wide = max(linear, key=lambda layer: layer.weight.numel()).weight
+    x = torch.randn(2048, wide.shape[1], dtype=wide.dtype)
+    seconds = np.inf
+    with torch.inference_mode():
+        for _ in range(50):
+            started = time.process_time()
+            x @ wide.T
+            seconds = min(seconds, time.process_time() - started)
+    speed = 2 * len(x) * wide.numel() / seconds
+    return tokens, operations, speed, 1000 * operations / speed
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clients", type=int, default=64)
-    parser.add_argument("--requests", type=int, default=4)
+    parser.add_argument("--requests", type=int, default=2)
+    parser.add_argument("--words", type=int, nargs="+", default=[5, 80])
+    parser.add_argument("--turns", type=int, default=2)
+    parser.add_argument("--serve", choices=SERVERS, help=argparse.SUPPRESS)
+    parser.add_argument("--port", type=int, default=PORT, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    model = fitted()
-    model.predict(["once, to load everything"])
-    for turn in range(3):
-        alone = asyncio.run(
-            measure(model, options.clients, options.requests, 1, f"alone {turn}")
-        )
-        together = asyncio.run(
-            measure(model, options.clients, options.requests, 4096, f"both {turn}")
-        )
-        print(
-            f"{options.clients} clients: {alone:.1f} texts a second one by one, "
-            f"{together:.1f} put together: {together / alone:.1f}x"
-        )
+    if options.serve:
+        serve(options.serve, options.port)
+        return
+    command = [sys.executable, "-m", "benchmarks.serve", "--serve"]
+    running = {}
+    try:
+        for k, name in enumerate(SERVERS):
+            port = options.port + k
+            running[name] = subprocess.Popen([*command, name, "--port", str(port)])
+            wait_for(port, running[name])
+        for n_words in options.words:
+            compare(options, n_words, running)
+    finally:
+        for process in running.values():
+            process.terminate()
+
+
+def compare(options, n_words, running):
+    """Ask the servers by turns for responses of one length, and print the table."""
+    n = options.clients * options.requests
+    rates = {name: [] for name in SERVERS}
+    costs = {name: [] for name in SERVERS}
+    for turn in range(options.turns):
+        for k, (name, process) in enumerate(running.items()):
+            texts = responses(n, n_words, 1000 * n_words + 100 * turn + k)
+            before = core_seconds(process)
+            rates[name].append(
+                asyncio.run(ask(options.port + k, options.clients, texts))
+            )
+            costs[name].append(1000 * (core_seconds(process) - before) / n)
+    tokens, operations, speed, least = floor(n_words)
+    print(f"\n{os.cpu_count()} cores, {options.clients} clients, {tokens:.0f} tokens a "
+          f"text\n\n| server | texts a second | core-ms a text | together against it |"
+          "\n|---|---|---|---|")  # fmt: skip
+    for name in SERVERS:
+        ratios = np.divide(costs[name], costs["together"])
+        by_turn = ", ".join(f"{rate:.0f}" for rate in rates[name])
+        cost = ", ".join(f"{cost:.1f}" for cost in costs[name])
+        print(f"| {name} | {by_turn} | {cost} | {ratios.min():.1f} to "
+              f"{ratios.max():.1f} x |")  # fmt: skip
+    print(f"| floor | | {least:.1f} | {operations / 1e9:.2f} GFLOP at "
+          f"{speed / 1e9:.0f} GFLOP/s |", flush=True)  # fmt: skip
 
 
 if __name__ == "__main__":

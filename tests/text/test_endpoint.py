@@ -2,7 +2,11 @@
 
 import json
 import logging
+import os
 import pickle
+import shutil
+import socket
+import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -202,6 +206,55 @@ def test_equal_to_the_model_on_this_machine(minilm, normalize):
     assert_array_equal(pairs.prompt_ids, wanted.prompt_ids)
     with pytest.warns(UserWarning, match=r"1 of 1 pairs .* the server takes"):
         there.transform([{"prompt": "w " * 400, "chosen": "a", "rejected": "b"}])
+
+
+@pytest.fixture(scope="module")
+def infinity():
+    """Infinity with the default encoder, from whatever environment is on the PATH."""
+    from skreward.text.source import DEFAULT_MODEL, find_model
+
+    command = shutil.which("infinity_emb")
+    if command is None:
+        pytest.skip("infinity_emb, of infinity-emb[server,torch], is not on the PATH")
+    folder = find_model(DEFAULT_MODEL, None, False).folder
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = ["--model-id", folder, "--served-model-name", "minilm", "--port", port]
+    options += ["--url-prefix", "/v1", "--engine", "torch", "--device", "cpu"]
+    options += ["--dtype", "float32", "--no-bettertransformer"]
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    server = subprocess.Popen(
+        [command, "v2", *map(str, options)],
+        env=environment | {"DO_NOT_TRACK": "1", "INFINITY_ANONYMOUS_USAGE_STATS": "0"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        for _ in range(1800):
+            assert server.poll() is None, "infinity_emb ended before it listened"
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        server.terminate()
+        server.wait(60)
+
+
+def test_equal_to_a_server_that_others_wrote(infinity):
+    texts = [text for text in TEXTS if text]  # it takes no empty ones
+    rows = [*table(12), {"prompt": "x", "chosen": "it is so", "rejected": "naïve 你好"}]
+    here = LLMEmbeddingTransformer(dtype="float32")
+    there = EndpointEmbeddingTransformer(infinity, "minilm", batch_size=5)
+    for given in (texts, rows):
+        found, wanted = there.fit_transform(given), here.fit_transform(given)
+        found, wanted = (getattr(x, "embeddings", x) for x in (found, wanted))
+        assert_allclose(found, wanted, atol=1e-4)
+    reward = make_pipeline(there, BradleyTerryRegressor()).fit(rows)
+    local = make_pipeline(here, BradleyTerryRegressor()).fit(rows)
+    assert_allclose(reward.predict(rows), local.predict(rows), atol=1e-3)
 
 
 # -- what is sent
