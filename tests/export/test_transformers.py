@@ -141,7 +141,7 @@ def test_trl_calls_it_the_same(tmp_path):
     rows, models, shifts = texts(8), [], []
     for family in FAMILIES:
         model = fit(save(tmp_path / family, family, bos=False))
-        about = to_sequence_classifier(model, tmp_path / f"{family}-reward")
+        about = to_sequence_classifier(model, tmp_path / f"{family}-reward", X=texts())
         models.append(model)
         shifts.append(about["shift"])
     trainer = GRPOTrainer(
