@@ -31,6 +31,7 @@ from skreward.text.tables import read_texts
 MAX_LENGTH = 256
 COMPARED = 50
 ENOUGH = 0.999
+SAME_LENGTH = 0.02
 # Rows of the judged data are cut at their end, as those files are that were there
 # before; people's pairs in their middle, so that the responses stay.
 SIDES = {"judged_dev": "right", "arenabench": "right"}
@@ -45,19 +46,15 @@ class Encoder:
 
     def transformer(self, models, **options):
         """Build the transformer that makes the study's embeddings."""
-        return LLMEmbeddingTransformer(
-            Path(models) / self.model,
-            max_length=MAX_LENGTH,
-            device="cpu",
-            **self.options,
-            **options,
-        )
+        options = {"max_length": MAX_LENGTH, "device": "cpu", **self.options, **options}
+        return LLMEmbeddingTransformer(Path(models) / self.model, **options)
 
 
 ENCODERS = {
     "minilm": Encoder("minilm"),
-    "wordllama": Encoder("wordllama"),
-    "minilmL3": Encoder("minilmL3"),
+    "wordllama": Encoder("wordllama", {"normalize": True}),
+    # Its own limit: it was trained on no longer texts.
+    "minilmL3": Encoder("minilmL3", {"normalize": True, "max_length": 128}),
     "mpnet": Encoder("mpnet"),
     "smollm2_last": Encoder("smollm2.gguf", {"pooling": "last"}),
     "smollm2_mean": Encoder("smollm2.gguf", {"pooling": "mean"}),
@@ -195,24 +192,30 @@ def _smallest(rows):
 
 
 def compare(data, models, path, name, encoder, n_rows=COMPARED):
-    """Compare a file with what the package makes of some of its rows, by cosine."""
+    """Compare a file with what the package makes of some of its rows.
+
+    The file stands in for it where the cosine is high and the lengths are equal.
+    """
     there, rows = _there(path), read_rows(data, name)
     places = np.linspace(0, len(there) - 1, n_rows).round().astype(int)
     taken = [sorted(there)[k] for k in places]
     transformer = ENCODERS[encoder].transformer(models, truncation_side="right")
     made = transformer.fit_transform(texts_of([rows[k] for k in taken], name))
     wanted = np.stack([there[k] for k in taken]).astype(np.float64)
-    cosine = np.sum(made * wanted, axis=1)
-    cosine /= np.linalg.norm(made, axis=1) * np.linalg.norm(wanted, axis=1)
+    length, own = (np.linalg.norm(each, axis=1) for each in (wanted, made))
+    cosine = np.sum(made * wanted, axis=1) / (length * own)
+    ratio = np.abs(own / length - 1).max()
     return {
         "data": name,
         "encoder": encoder,
         "features": made.shape[1],
+        "tokens": transformer.max_length,
         "rows_in_file": len(there),
         "rows_compared": n_rows,
         "cosine_median": round(float(np.median(cosine)), 5),
         "cosine_min": round(float(cosine.min()), 5),
-        "stands_in": bool(cosine.min() >= ENOUGH),
+        "length_difference": round(float(ratio), 5),
+        "stands_in": bool(cosine.min() >= ENOUGH and ratio <= SAME_LENGTH),
     }
 
 
@@ -237,15 +240,16 @@ def read_comparison(path):
 def comparison_page(rows):
     """Write the table as the study prints it."""
     lines = [
-        "| data | encoder | width | rows | cosine, median | smallest | stands in |",
-        "|---|---|---|---|---|---|---|",
+        "| data | encoder | width | tokens | rows | cosine, median | smallest "
+        "| length, largest difference | stands in |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         stands = "yes" if row["stands_in"] == "True" else "no"
         lines.append(
-            f"| {row['data']} | {row['encoder']} | {row['features']} "
+            f"| {row['data']} | {row['encoder']} | {row['features']} | {row['tokens']} "
             f"| {row['rows_in_file']} | {row['cosine_median']} | {row['cosine_min']} "
-            f"| {stands} |"
+            f"| {row['length_difference']} | {stands} |"
         )
     return "\n".join(lines)
 
