@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 import numpy as np
 import scipy.sparse as sp
 
+from skreward.data.shown import html_of
 from skreward.utils.checks import check_index, refuse_missing
 from skreward.utils.typing import Array, ArrayLike, Items
 
@@ -305,6 +306,9 @@ class EmbeddingPairs:
             f"EmbeddingPairs(n_pairs={len(self)}, n_items={self.n_items}, "
             f"n_features={self.n_features}, dtype={self.dtype}{prompts})"
         )
+
+    def _repr_html_(self):
+        return html_of(self)
 
     def to_dense(self) -> Array:
         """Copy the pairs into an array of shape ``(n_pairs, 2, n_features)``."""

@@ -210,11 +210,11 @@ def gaussian_annotation_quality(
 ) -> Bunch:
     """Compute the annotation quality of the Gaussian prompt model, within and across.
 
-    With ``Q(v) = E F(beta |d|), d ~ N(0, v)`` (`skreward.annotation.
-    expected_annotation_quality`), two responses of one prompt give ``E Q(2
-    sigma^2)`` and responses of two prompts ``E Q(sigma_1^2 + sigma_2^2 + 2
-    prompt_offset^2)``, the expectations being over the spreads. The second is
-    never below the first: ``F`` is concave on the positive numbers.
+    With ``Q(v) = E F(beta |d|), d ~ N(0, v)``
+    (`skreward.annotation.expected_annotation_quality`), two responses of one prompt
+    give ``E Q(2 sigma^2)`` and responses of two prompts ``E Q(sigma_1^2 + sigma_2^2 +
+    2 prompt_offset^2)``, the expectations being over the spreads. The second is never
+    below the first: ``F`` is concave on the positive numbers.
 
     Parameters
     ----------

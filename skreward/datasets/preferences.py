@@ -61,7 +61,7 @@ def read_preferences(
     -------
     data : Bunch
         ``pairs``, a list of ``{"prompt", "response_a", "response_b"}`` (without a
-        prompt column, dialogues: ``{"chosen", "rejected"}``), as `fit` takes it;
+        prompt column, dialogues: ``{"chosen", "rejected"}``), as ``fit`` takes it;
         ``y``, P(response_a preferred), 1 where it is chosen; ``sample_weight``, how
         strongly it is preferred where the data say so (a *weight*: TRL's ``margin``
         there is an offset of the loss, which is not the same), else None;

@@ -177,7 +177,7 @@ def fold(model: Any) -> FoldedReward:
     ValueError
         Where a step is no such layer; it names the step and the reason.
     NotFittedError
-        Before `fit`.
+        Before ``fit``.
 
     Examples
     --------

@@ -17,12 +17,13 @@ from skreward.data.gate import (
 from skreward.data.pairs import EmbeddingPairs, PairsOrItems
 from skreward.metrics import order_consistency_scorer
 from skreward.utils.arrays import compute_dtype, rows_as
+from skreward.utils.page import PageMixin
 from skreward.utils.typing import Array, ArrayLike
 
 KEPT_ITEMS = 16
 
 
-class BaseRewardModel(RegressorMixin, BaseEstimator, metaclass=ABCMeta):
+class BaseRewardModel(PageMixin, RegressorMixin, BaseEstimator, metaclass=ABCMeta):
     """A reward r of items, and what pairs make of it: r(first) - r(second).
 
     A subclass fits, and gives the rewards of validated items in `_reward`.

@@ -62,7 +62,7 @@ class BradleyTerryRegressor(LinearReward):
     ties : {"half", "davidson", "rao-kupper"}, default="half"
         What a label of 1/2 is. "half" counts it as half a preference each way, which
         draws margins together: only the order is right where there are many. The others
-        are models of three outcomes, with :attr:`tie_parameter_` fitted beside the
+        are models of three outcomes, with ``tie_parameter_`` fitted beside the
         reward; they give margins of the right size and P(tie), and order as "half"
         does. "davidson" says that ties are likely where rewards are near each other in
         proportion, "rao-kupper" that a lead below a threshold is not seen; without
@@ -139,15 +139,13 @@ class BradleyTerryRegressor(LinearReward):
         Ids, in the order of the attributes below. Only with ``annotator_effects``, as
         are these.
 
-    annotator_reliability_, annotator_reliability_std_ : arrays of float64, shape \
-            (n_annotators,)
+    annotator_reliability_, annotator_reliability_std_ : arrays, shape (n_annotators,)
         :math:`\beta_a`, and standard errors. From the inverse curvature of likelihood
         and priors in all parameters of annotators, the mean of 1 kept, with ``coef_``
         taken as known: too small where pairs are few to the features, and where the
         priors pull far, as at the best few of a crowd of spammers.
 
-    annotator_position_bias_, annotator_position_bias_std_ : arrays of float64, shape \
-            (n_annotators,)
+    annotator_position_bias_, annotator_position_bias_std_ : arrays, (n_annotators,)
         :math:`b_a`, in the unit of the margin, and standard errors alike.
 
     offset_ : float

@@ -54,7 +54,7 @@ class BradleyTerryMLPRegressor(NetworkMixin, LikelihoodReward):
     ties : {"half", "davidson", "rao-kupper"}, default="half"
         What a label of 1/2 is. "half" counts it as half a preference each way, which
         draws margins together: only the order is right where there are many. The others
-        are models of three outcomes, with :attr:`tie_parameter_` fitted beside the
+        are models of three outcomes, with ``tie_parameter_`` fitted beside the
         reward; they give margins of the right size and P(tie), and order as "half"
         does. "davidson" says that ties are likely where rewards are near each other in
         proportion, "rao-kupper" that a lead below a threshold is not seen; without

@@ -12,13 +12,14 @@ from sklearn.utils.validation import check_is_fitted
 from skreward.data.gate import take_apart
 from skreward.data.pairs import EmbeddingPairs
 from skreward.utils.compat import HasMethods, fit_context
+from skreward.utils.page import PageMixin
 from skreward.utils.typing import Array
 
 __all__ = ["ItemwiseTransformer"]
 
 
 class ItemwiseTransformer(  # type: ignore[call-arg]
-    TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
+    PageMixin, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
 ):
     """Fit any transformer on the distinct items of pairs, and apply it to them.
 

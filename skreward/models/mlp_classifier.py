@@ -15,12 +15,13 @@ from skreward.data.gate import check_items, check_weight
 from skreward.models.network import CONSTRAINTS, NetworkMixin
 from skreward.utils.checks import check_prompts
 from skreward.utils.compat import fit_context
+from skreward.utils.page import PageMixin
 from skreward.utils.typing import ArrayLike, Items, RandomState
 
 __all__ = ["RewardMLPClassifier"]
 
 
-class RewardMLPClassifier(NetworkMixin, ClassifierMixin, BaseEstimator):
+class RewardMLPClassifier(NetworkMixin, PageMixin, ClassifierMixin, BaseEstimator):
     r"""Binary classifier of items by a network, stopped early on groups held out.
 
     .. math:: \min_f \; \frac{1}{\sum_i w_i} \sum_i w_i \left[

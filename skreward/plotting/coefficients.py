@@ -96,7 +96,7 @@ class CoefficientDisplay:
         Raises
         ------
         TypeError
-            If the estimator has no `coef_intervals`.
+            If the estimator has no ``coef_intervals``.
         """
         *_, (_, before, last) = inwards(estimator)
         names = feature_names

@@ -32,6 +32,7 @@ from skreward.text.source import (
 )
 from skreward.text.tables import WANTED, read_texts
 from skreward.utils.compat import Interval, StrOptions, fit_context, wrap_output
+from skreward.utils.page import PageMixin
 from skreward.utils.typing import FilePath
 
 __all__ = ["LLMEmbeddingTransformer"]
@@ -39,7 +40,7 @@ __all__ = ["LLMEmbeddingTransformer"]
 LIBRARIES = ("torch", "transformers", "sentence-transformers", "scikit-learn")
 
 
-class _PairsOrItems:
+class _PairsOrItems(PageMixin):
     """`transform` kept out of scikit-learn's wrapping, which knows no pairs."""
 
     _transform: Callable[[Any], Any]
