@@ -40,7 +40,14 @@ def test_links_of_the_index_page_lead_to_files_that_are_there():
 
 @pytest.mark.parametrize(
     "page",
-    ["README.md", "CONTRIBUTING.md", "docs/performance.md", "docs/study/report.md"],
+    [
+        "README.md",
+        "CONTRIBUTING.md",
+        "docs/performance.md",
+        "docs/study/report.md",
+        "docs/study/deviations.md",
+        "docs/study/REPRODUCE.md",
+    ],
 )
 def test_relative_links_lead_to_files_that_are_there(page):
     path = ROOT / page

@@ -18,6 +18,7 @@ SAME_BLOCKS = "matched, on its blocks"
 CHANGE = "matched minus the paper's"
 MATCHED = "matched"
 PAPER_RECIPE = "paper-row"
+DECIDED = ("holds", "is the other way round", "differs")
 
 
 class Question(NamedTuple):
@@ -231,6 +232,9 @@ def answer(scores):
         words = ""
         if tested[k]:
             words = verdict(found[first], wanted, mine[first], float(matters[k]))
+            by_gain = verdict(found[METRICS[1]], wanted, mine[METRICS[1]], 1.0)
+            if by_gain in DECIDED and not words.startswith(by_gain):
+                words += f"; by best-of-N gain it {by_gain}"
         finding = Finding(question, training, found, mine, float(matters[k]), words)
         answers[claim.title].append(finding)
     return [(claim, answers[claim.title]) for claim in CLAIMS if answers[claim.title]]
@@ -304,8 +308,9 @@ def verdict(estimate, wanted, p_value, p_matters):
     known = p_value < 1 - LEVEL
     small = p_matters < 1 - LEVEL
     if known:
-        words = "holds" if wanted * estimate.mean > 0 else "is the other way round"
-        words = words if wanted else "differs"
+        holds, reverse, differs = DECIDED
+        words = holds if wanted * estimate.mean > 0 else reverse
+        words = words if wanted else differs
         return f"{words}, too little to matter" if small else words
     if small:
         return f"makes no difference that matters (under {MATTERS:g})"

@@ -11,20 +11,20 @@ embedded once by each of six encoders: all-MiniLM-L6, paraphrase-MiniLM-L3,
 all-mpnet-base, the last tokens of SmolLM2-135M and of Gemma 3 270M, and the static
 vectors of wordllama. They stand in the place of the paper's language models.
 
-A setting is an encoder, a data set, a design (which two of a prompt's responses are
-compared: random ones, the two in the middle by true reward, or the best and the
-worst), a noise level (labels from a Bradley-Terry annotator, beta .5 to 10), a number
-of labels (5,000 to 40,000), a seed and a model: 6 x 2 x 3 x 6 x 4 x 5 x 3 = 12,960.
-The models are the paper's: a Siamese Bradley-Terry network (`bt-mlp`), the same network
-as a classifier of single responses (`clf-mlp`), and LightGBM as such a classifier
-(`clf-lgbm`); linear ones (`bt-linear`, `clf-linear`) stand beside them.
+A setting is an encoder, a data set, a design (which two of six responses to a prompt,
+drawn for each pair, are compared: random ones, the two in the middle by true reward, or
+the best and the worst), a noise level (labels from a Bradley-Terry annotator, beta .5
+to 10), a number of labels (5,000 to 40,000), a seed and a model: 6 x 2 x 3 x 6 x 4 x 5
+x 3 = 12,960. The models are the paper's: a Siamese Bradley-Terry network (`bt-mlp`),
+the same network as a classifier of single responses (`clf-mlp`), and LightGBM as such a
+classifier (`clf-lgbm`); linear ones (`bt-linear`, `clf-linear`) stand beside them.
 
 A seed draws which quarter of the prompts tests, the pairs, the labels and the weights
 at the start. Models are compared on the same pairs and labels. **Matched training** is
-the same for both networks: scaled items, the same batches and steps, stopping on the
-log-loss of pairs of held-out prompts, best weights kept, learning rate and penalty
-chosen per encoder, data set and objective on another seed from the same list.
-**The paper's recipe** is its released code: raw items, rows split at random into
+the same for both networks: scaled items, the same shape (256-128) and batches, stopping
+on the log-loss of held-out prompts, best weights kept, learning rate and penalty chosen
+per encoder, data set and model on other seeds from the same list. **The paper's
+recipe** is its released code: raw items, 1024-512 units, rows split at random into
 training and validation, last weights kept.
 
 Noise is the measured share of labels that contradict the true reward, not beta.
@@ -38,7 +38,8 @@ seeds and test prompts vary as crossed clusters, the first with all that they dr
 P-values are of no difference, raw and corrected by Holm's method over all tests of this
 page; a verdict needs the corrected one under .05. Differences of order consistency
 under .01 do not matter, by our choice: “no difference that matters” is a corrected
-test of that too. Verdicts go by order consistency.
+test of that too. Verdicts go by order consistency; where the gain is decided otherwise,
+they say so.
 """
 
 CLAIMS = """\
@@ -63,7 +64,8 @@ No table compares levels over different blocks: each is on the settings that all
 levels and models have, cut to the largest balanced part, and says how many.
 Intervals are as in [the report](report.md). “Length alone” predicts the longer
 response; “text statistics” is a linear Bradley-Terry reward on counts of the text, with
-the same labels."""
+the same labels. “Wrong labels” are of pairs of different true reward; the share of
+pairs of equal reward, whose labels are a coin's, is beside it."""
 
 
 def abstract(n_seeds):

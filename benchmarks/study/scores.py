@@ -12,6 +12,7 @@ PLAIN = (
     "order_consistency_cross",
     "spearman",
     "error_rate",
+    "share_equal",
     "n_distinct",
     "core_seconds",
     "n_features",

@@ -12,6 +12,7 @@ NAMES = {"length": "length alone", "statistics": "text statistics"}
 HEAD = (
     "model",
     "wrong labels",
+    "equal rewards",
     "distinct pairs",
     "order consistency",
     "at similar length",
@@ -145,6 +146,7 @@ def _line(level, model, scores):
         level,
         f"*{NAMES[model]}*" if baseline else model,
         percent(scores.mean("error_rate")),
+        percent(scores.mean("share_equal")),
         number(scores.mean("n_distinct") or np.nan, ",.0f"),
         estimate_rows(scores, "order_consistency"),
         number(scores.mean("order_consistency_similar_length")),

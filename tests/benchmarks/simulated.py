@@ -110,6 +110,7 @@ def _row(setting, tested, values, error_rate):
             "n": 10,
         },
         "error_rate": error_rate,
+        "share_equal": None if error_rate is None else 0.05,
         "n_distinct": min(setting.n_pairs, 304),
         "n_features": 384,
         "training": {},

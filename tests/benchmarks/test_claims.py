@@ -125,6 +125,19 @@ def test_recipes_are_compared_on_the_same_blocks_and_their_change_is_tested():
     assert np.isnan(by_recipe["paper-row"].moved.mean)
 
 
+def test_a_verdict_says_where_the_gain_is_decided_otherwise():
+    rows = simulate(spread=QUIET, learners=NETWORKS, **SMALL)
+    for row in rows:
+        if row["setting"]["model"] == "clf-mlp":
+            gains = row["per_prompt"]["best_of_n"]
+            row["per_prompt"]["best_of_n"] = [gain - 0.2 for gain in gains]
+    found = by_text(answer(Scores(rows)))["clf-mlp minus bt-mlp", MATCHED]
+    assert found.verdict == (
+        "makes no difference that matters (under 0.01); "
+        "by best-of-N gain it is the other way round"
+    )
+
+
 def test_common_blocks_are_those_that_all_have():
     # Runs with many labels are there for the easy encoder alone: raw means mislead.
     def effect(setting, error_rate):
