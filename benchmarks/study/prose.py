@@ -1,8 +1,6 @@
 """What the report says that is not read off the results."""
 
-SET_UP = """\
-## Set-up
-
+DATA = """\
 Responses of ten or more language models to the same prompts, with a judge's reward as
 the true one: `judged_dev` (405 prompts, ten models; a log-odds of a judge's preference
 over a reference) and `arenabench` (300 prompts, 13 to 16 models; ratings from 1 to 10).
@@ -10,7 +8,9 @@ Rewards have unit variance within a data set. Each response, after its prompt, i
 embedded once by each of six encoders: all-MiniLM-L6, paraphrase-MiniLM-L3,
 all-mpnet-base, the last tokens of SmolLM2-135M and of Gemma 3 270M, and the static
 vectors of wordllama. They stand in the place of the paper's language models.
+"""
 
+METHOD = """\
 A setting is an encoder, a data set, a design (which two of six responses to a prompt,
 drawn for each pair, are compared: random ones, the two in the middle by true reward, or
 the best and the worst), a noise level (labels from a Bradley-Terry annotator, beta .5
@@ -78,3 +78,12 @@ def abstract(n_seeds):
         "released code trains them. Differences are of order consistency, with 95 % "
         f"intervals over {seeds} and the test prompts."
     )
+
+
+def set_up(data, pools, tasks):
+    """Say what was compared, and how; data other than the encoders' are only named."""
+    other = (
+        f"Responses and true rewards of {', '.join(data)}: the pools "
+        f"{', '.join(pools)}, and the true rewards {', '.join(tasks)}.\n"
+    )
+    return ["## Set-up\n", DATA if data == ["encoders"] else other, METHOD]

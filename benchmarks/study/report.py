@@ -51,7 +51,7 @@ def write_report(rows, folder):
     text = [
         *_opening(scores),
         *_abstract(answers, scores),
-        prose.SET_UP,
+        *_set_up(scores),
         *_claims(answers, drawn),
         *_ablations(scores, drawn),
         *_heterogeneity(scores, drawn),
@@ -97,6 +97,11 @@ def _opening(scores):
         "paper](deviations.md), [how to run it again](REPRODUCE.md).\n"
     )
     return lines
+
+
+def _set_up(scores):
+    pools = [pool for pool in scores.levels("pool") if pool != "-"]
+    return prose.set_up(scores.levels("data"), pools, scores.levels("task"))
 
 
 def _abstract(answers, scores):

@@ -54,6 +54,7 @@ def test_the_report_is_made_from_the_file_byte_for_byte(tmp_path):
     assert first == contents(tmp_path / "b")
     text = first["report.md"].decode()
     assert text.startswith("# The annotation study: 972 of 12,960 settings\n")
+    assert "true rewards of d: the pools gemma_last, minilm, and the true re" in text
     assert "not finished" not in text
     for name in FIGURES:
         assert first[name].startswith(b"\x89PNG")
