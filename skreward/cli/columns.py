@@ -5,14 +5,16 @@ from collections import Counter
 from difflib import SequenceMatcher
 from math import isfinite
 
+import click
 import numpy as np
 
-from skreward.cli.files import Table
 from skreward.cli.printing import count
+from skreward.cli.table import Table
 from skreward.text.tables import PAIR_COLUMNS, WANTED
 
 LABEL = "label"
 TEXTS = ("prompt", "chosen", "rejected", "response_a", "response_b", "response")
+FORMS: tuple[tuple[str, ...], ...] = (*PAIR_COLUMNS, ("response",))
 # What prefers the first response, and what the second, in lower case.
 VOCABULARIES = (
     ("a", "b"),
@@ -26,6 +28,45 @@ UNDERSTOOD = "1 / 0, numbers between, 1 / -1, A / B, first / second, True / Fals
 MOST_SHOWN = 5
 # How like two names are that may be one: 1 is equal, one letter of six 0.83.
 ALIKE = 0.85
+
+
+def with_columns(table: Table, columns: dict[str, str]) -> Table:
+    """Give a view in which columns that were named have the names of their texts.
+
+    Other columns of that form keep theirs; those of another form are no texts then.
+
+    Parameters
+    ----------
+    table : Table
+    columns : dict
+        The file's name of a column, by the name in TEXTS.
+    """
+    if not columns:
+        return table
+    forms = [form for form in FORMS if set(form) & set(columns)]
+    if len(forms) > 1:
+        one, other = (next(n for n in form if n in columns) for form in forms[:2])
+        raise click.UsageError(f"{option_of(one)} goes without {option_of(other)}")
+    for text, name in columns.items():
+        if name not in table.names:
+            raise missing_column(table, name, f", which {option_of(text)} names")
+    if len(set(columns.values())) < len(columns):
+        name = next(n for n, k in Counter(columns.values()).items() if k > 1)
+        options = [option_of(text) for text in columns if columns[text] == name]
+        raise click.UsageError(f"{' and '.join(options)} name one column, {name!r}")
+    texts = {name: text for text, name in columns.items()}
+    free = {"prompt", *forms[0]} if forms else set(TEXTS)
+    shown = [
+        texts.get(name, name)
+        for name in table.names
+        if name in texts or name not in TEXTS or (name in free and name not in columns)
+    ]
+    return table.view(columns, shown)
+
+
+def option_of(text: str) -> str:
+    """Name the option that names a column of texts."""
+    return f"--{text.replace('_', '-')}-column"
 
 
 def find_form(table: Table) -> tuple[str, ...]:
@@ -62,11 +103,12 @@ def _wanted():
 
 def missing_column(table: Table, name: str, why: str = ""):
     """Say that a column is missing, and which may be meant."""
-    shown = ", ".join(repr(have) for have in table.names[:20])
+    have = table.origin.names
+    shown = ", ".join(map(repr, have[:20]))
     return table.error(
         None,
-        f"there is no column {name!r}{why}{_did_you_mean([name], table.names)}; the "
-        f"columns are {shown}",
+        f"there is no column {name!r}{why}{_did_you_mean([name], have)}; the columns "
+        f"are {shown}",
     )
 
 
@@ -122,27 +164,28 @@ def read_ratings(table: Table, name: str) -> np.ndarray:
     for k, cell in enumerate(table.column(name)):
         value = as_number(cell)
         if value is None:
-            raise table.error(k, f"column {name!r}: wanted a number, got {_show(cell)}")
+            raise table.error(
+                k, f"column {name!r}: wanted a number, got {show_cell(cell)}"
+            )
         ratings[k] = value
     return ratings
 
 
-def read_labels(table: Table, name: str, values=None) -> np.ndarray:
+def read_labels(table: Table, name: str, meaning=None) -> np.ndarray:
     """Read a column of labels as P(first preferred).
 
     Parameters
     ----------
     table : Table
     name : str
-    values : sequence of str, default=None
-        What prefers the first, what the second, and what is a tie, if anything is.
-        None understands what is unambiguous.
+    meaning : dict of float by str, default=None
+        P(first preferred) of every value. None understands what is unambiguous.
     """
     cells = table.column(name)
-    words = [_word(cell) for cell in cells]
-    if values is not None:
-        named = dict(zip(map(_word, values), (1.0, 0.0, 0.5), strict=False))
-        return _look_up(table, name, cells, words, named, values)
+    words = [as_word(cell) for cell in cells]
+    if meaning is not None:
+        named = {as_word(value): share for value, share in meaning.items()}
+        return _look_up(table, name, cells, words, named, meaning)
     spoken = {word for word in words if isinstance(word, str)} - TIES
     if spoken:
         fitting = [pair for pair in VOCABULARIES if spoken <= set(pair)]
@@ -179,33 +222,33 @@ def as_number(cell) -> float | None:
     return value if isfinite(value) else None
 
 
-def _look_up(table, name, cells, words, known, values=None):
+def _look_up(table, name, cells, words, known, meaning=None):
     for k, word in enumerate(words):
         if word not in known:
-            raise _unclear(table, name, cells, k, values)
+            raise _unclear(table, name, cells, k, meaning)
     return np.array([known[word] for word in words])
 
 
-def _unclear(table, name, cells, row, values=None):
-    seen = Counter(_show(cell) for cell in cells)
+def _unclear(table, name, cells, row, meaning=None):
+    seen = Counter(show_cell(cell) for cell in cells)
     shown = ", ".join(value for value, _ in seen.most_common(MOST_SHOWN))
     if len(seen) > MOST_SHOWN:
         shown += f" and {len(seen) - MOST_SHOWN} more"
-    if values is not None:
-        rest = f"--label-values names {', '.join(map(repr, values))} alone"
+    if meaning is not None:
+        rest = f"--label-map names {', '.join(map(repr, meaning))} alone"
     else:
         rest = (
-            f"understood are {UNDERSTOOD}; or say which prefers the first and which "
-            "the second, and which is a tie: --label-values FIRST,SECOND[,TIE]"
+            f"understood are {UNDERSTOOD}; or say of each value how likely the first "
+            "is preferred, as in --label-map A=1,B=0,tie=.5"
         )
     return table.error(
         row,
-        f"column {name!r}: cannot tell what {_show(cells[row])} prefers; the column "
-        f"holds {count(len(seen), 'value')}: {shown}; {rest}",
+        f"column {name!r}: cannot tell what {show_cell(cells[row])} prefers; the "
+        f"column holds {count(len(seen), 'value')}: {shown}; {rest}",
     )
 
 
-def _word(cell) -> float | str:
+def as_word(cell) -> float | str:
     """Give a label as a number where it is one, else as a word in lower case."""
     number = as_number(cell)
     return str(cell).strip().lower() if number is None else number
@@ -239,7 +282,8 @@ def _plain(name):
     return "_".join(name.strip(" \t\"'\ufeff").lower().replace("-", " ").split())
 
 
-def _show(cell):
+def show_cell(cell) -> str:
+    """Write a cell, cut to what fits in a message."""
     try:
         text = repr(cell)
     except ValueError:

@@ -1,37 +1,31 @@
 """What the command line measures: prompt-disjoint folds, null baselines, spread."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, cross_validate
-from sklearn.pipeline import make_pipeline
+from sklearn.base import clone
+from sklearn.model_selection import cross_validate
 from sklearn.utils import check_random_state
 from threadpoolctl import threadpool_limits
 
-from skreward.cli.features import EMBEDDING, STATISTICS, scaled
 from skreward.metrics import (
     expected_calibration_error,
     order_consistency_score,
     order_consistency_scorer,
 )
 from skreward.metrics.pairs import pair_agreement
-from skreward.model_selection import PromptDisjointKFold
-from skreward.models.bradley_terry import BradleyTerryRegressor
-from skreward.models.bradley_terry_cv import BradleyTerryRegressorCV
-from skreward.models.bradley_terry_mlp import BradleyTerryMLPRegressor
-from skreward.models.classifier import PairwiseClassifierReward
+from skreward.models.calibrated import CalibratedReward
 from skreward.utils.through import last_step
 
-INNER_FOLDS = 3
-MIDDLE_ALPHA = 1e-2
-WEIGHED_ALPHAS = tuple(np.logspace(-4, 1, 11).tolist())
-BOTH = (EMBEDDING, STATISTICS)
 # A fold of fewer pairs has no order consistency to speak of: it is one of few values.
 FEWEST_IN_FOLD = 10
 # Below this many numbers, threads of the BLAS wait for each other longer than they
 # work: on a busy machine a linear fit of 3,400 items takes 30 times as long.
 SMALL = 20_000_000
+
+
+# What a probability of 0 or 1 is taken for in a logarithm.
+TINY = 1e-12
 
 
 class Result(NamedTuple):
@@ -47,71 +41,14 @@ class Result(NamedTuple):
     calibration_error: float | None = None
 
 
-def candidates(
-    seed, n_embedding, inner_folds=INNER_FOLDS, device="auto"
-) -> dict[str, Any]:
-    """Give the rewards that `fit` compares, strengths chosen in inner folds.
+class Calibration(NamedTuple):
+    """How probabilities of pairs held out are off, means over folds.
 
-    The first ``n_embedding`` columns of the items are the embedding, the others
-    statistics; None tells that all are the embedding's. With fewer than two inner
-    folds there is nothing to choose by: the strengths are the middle ones.
+    None where the reward gives none before it is calibrated.
     """
-    # An embedding alone is not weighed down, and takes a penalty that is stronger.
-    strengths = (1e-4, 1e-3, 1e-2) if n_embedding else (1e-5, 1e-4, 1e-3, 1e-2)
-    # The classifier takes weights itself, which soft labels need.
-    classifier = make_pipeline(
-        scaled(n_embedding),
-        PairwiseClassifierReward(LogisticRegression(C=1e-3, max_iter=1000)),
-    )
-    network = make_pipeline(
-        scaled(n_embedding),
-        BradleyTerryMLPRegressor((64,), alpha=0.01, device=device, random_state=seed),
-    )
-    linear = linear_reward(seed, n_embedding, BOTH, inner_folds, device)
-    if inner_folds < 2:
-        return {"linear": linear, "network": network, "classifier": classifier}
-    cv = PromptDisjointKFold(inner_folds, random_state=seed)
-    return {
-        "linear": linear,
-        "network": network,
-        "classifier": GridSearchCV(
-            classifier,
-            {"pairwiseclassifierreward__estimator__C": list(strengths)},
-            scoring=order_consistency_scorer,
-            cv=cv,
-            error_score="raise",
-        ),
-    }
 
-
-def linear_reward(seed, n_embedding, of=BOTH, inner_folds=INNER_FOLDS, device="auto"):
-    """Give the linear reward on parts of the features, its penalty chosen in folds."""
-    if inner_folds < 2:
-        reward = BradleyTerryRegressor(alpha=MIDDLE_ALPHA, device=device)
-    else:
-        # Columns that are weighed down want weaker penalties than their scale tells.
-        reward = BradleyTerryRegressorCV(
-            alphas=9 if n_embedding is None else WEIGHED_ALPHAS,
-            cv=inner_folds,
-            device=device,
-            random_state=seed,
-        )
-    return make_pipeline(scaled(n_embedding, of), reward)
-
-
-def parts(seed, n_embedding, inner_folds=INNER_FOLDS, device="auto") -> dict[str, Any]:
-    """Give the linear reward on each part of the features: what each is good for."""
-    return {
-        f"linear, {part} alone": linear_reward(
-            seed, n_embedding, (part,), inner_folds, device
-        )
-        for part in (EMBEDDING, STATISTICS)
-    }
-
-
-def inner_folds(folds, prompts) -> int:
-    """Give how many folds every training part has prompts for."""
-    return min(INNER_FOLDS, *(len(np.unique(prompts[train])) for train, _ in folds))
+    error: float | None
+    log_loss: float | None
 
 
 def compare(rewards, pairs, y, longer, *, folds, seed, progress) -> list[Result]:
@@ -197,13 +134,78 @@ def threads_for(n_numbers):
     return threadpool_limits(1 if n_numbers < SMALL else None)
 
 
-def calibration_error(model, pairs, y) -> float | None:
-    """Expected calibration error of a reward; None where it gives no probabilities."""
+def calibrated(reward, pairs, y, *, folds, cv, progress):
+    """Calibrate within the training part of every fold, and measure on the other.
+
+    Parameters
+    ----------
+    reward : estimator
+    pairs : EmbeddingPairs
+    y : array or None
+    folds : list of (train, test)
+        Positions of pairs.
+    cv : splitter
+        Deals the pairs of a training part.
+    progress : callable
+        Called after every fit.
+
+    Returns
+    -------
+    before, after : Calibration
+    """
+    figures = []
+    for train, test in folds:
+        some, rest = (None if y is None else y[part] for part in (train, test))
+        model = CalibratedReward(clone(reward), cv=cv).fit(pairs[train], some)
+        progress()
+        figures.append(
+            [
+                _proba_figures(fitted, pairs[test], rest)
+                for fitted in (model.estimator_, model)
+            ]
+        )
+    return [_mean(side) for side in zip(*figures, strict=True)]
+
+
+def _proba_figures(model, pairs, y):
+    proba = proba_of(model, pairs)
+    if proba is None:
+        return None
+    target = np.ones(len(pairs)) if y is None else y
+    held = np.clip(proba.astype(float), TINY, 1 - TINY)
+    loss = -(target * np.log(held) + (1 - target) * np.log(1 - held))
+    return expected_calibration_error(y, proba), float(loss.mean())
+
+
+def _mean(figures):
+    if None in figures:
+        return Calibration(None, None)
+    return Calibration(*np.mean(figures, axis=0).tolist())
+
+
+def gives_proba(model) -> bool:
+    """Whether a fitted reward gives probabilities, through what it stands in."""
+    while model is not None and not hasattr(model, "predict_preference_proba"):
+        if hasattr(model, "steps"):
+            model = model[-1]
+        else:
+            model = getattr(model, "best_estimator_", None)
+    return model is not None
+
+
+def proba_of(model, pairs) -> np.ndarray | None:
+    """P(first preferred) of every pair; None where a reward gives none."""
     try:
         reward, pairs = last_step(model, pairs, "predict_preference_proba")
     except TypeError:
         return None
-    return expected_calibration_error(y, reward.predict_preference_proba(pairs))
+    return np.asarray(reward.predict_preference_proba(pairs))
+
+
+def calibration_error(model, pairs, y) -> float | None:
+    """Expected calibration error of a reward; None where it gives no probabilities."""
+    proba = proba_of(model, pairs)
+    return None if proba is None else expected_calibration_error(y, proba)
 
 
 def _over_folds(name, shares, says, errors=None):

@@ -6,10 +6,11 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 
 from skreward import persistence
-from skreward.cli.comparison import BOTH, linear_reward, parts, score_pairs, threads_for
+from skreward.cli.comparison import score_pairs, threads_for
 from skreward.cli.features import embedding_width, make_features
 from skreward.cli.output import named_errors
 from skreward.cli.printing import say, show_results, written
+from skreward.cli.rewards import Recipe
 from skreward.datasets import make_text_preferences
 from skreward.metrics import best_of_n_curve
 from skreward.model_selection import train_test_split_pairs
@@ -50,6 +51,7 @@ def run(folder, seed) -> dict[str, Any]:
             results,
             "std error over prompts",
             "linear",
+            "the model that is saved and drawn",
         )
         say(
             f"best of {n}: the true reward improves by {gain:.2f} +- "
@@ -83,10 +85,8 @@ def _introduce(data):
 
 def _fit(pairs, y, seed, n_embedding):
     """Fit the linear reward, its penalty chosen, to all features and to each part."""
-    rewards = {
-        "linear": linear_reward(seed, n_embedding, BOTH, N_FOLDS, "cpu"),
-        **parts(seed, n_embedding, N_FOLDS, "cpu"),
-    }
+    recipe = Recipe(seed, n_embedding, N_FOLDS, "cpu")
+    rewards = {"linear": recipe.linear(), **recipe.parts()}
     with threads_for(pairs.embeddings.size):
         return {name: reward.fit(pairs, y) for name, reward in rewards.items()}
 

@@ -10,11 +10,13 @@ import warnings
 from contextlib import contextmanager, redirect_stdout
 
 import click
+from click.shell_completion import shell_complete
 
-from skreward.cli.files import DataError
-from skreward.cli.printing import StdoutError, warn
+from skreward.cli.printing import StdoutError, UnreadError, warn
+from skreward.cli.table import DataError
 
-FAILED, INTERRUPTED = 2, 130
+FAILED, INTERRUPTED, UNREAD = 2, 130, 141
+COMPLETE = "_SKREWARD_COMPLETE"
 LONGEST = 1000
 # Errors whose text is meant to be read; of any other the type is told as well.
 SPOKEN = (DataError, StdoutError, ImportError, RuntimeError, TypeError, ValueError)
@@ -42,6 +44,8 @@ class Stdout:
     def _named_errors(self):
         try:
             yield
+        except BrokenPipeError:
+            raise UnreadError from None
         except OSError as error:
             said = f"stdout cannot be written to ({error.strerror})"
             raise StdoutError(said) from None
@@ -91,6 +95,9 @@ def _no_interrupt_lost():
 
 
 def _invoke(group, args):
+    asked = os.environ.get(COMPLETE)
+    if asked:
+        return shell_complete(group, {}, "skreward", COMPLETE, asked)
     try:
         with group.make_context("skreward", args) as context:
             group.invoke(context)
@@ -102,6 +109,10 @@ def _invoke(group, args):
 
 
 def _fail(error):
+    if isinstance(error, UnreadError):
+        # As a program that the signal ends: who reads no more wants no word.
+        _give_up_stdout()
+        return UNREAD
     if _is_interrupt(error):
         click.echo("skreward: interrupted", err=True)
         return INTERRUPTED

@@ -4,12 +4,27 @@ import csv
 import gzip
 import io
 import json
+import re
+import sys
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-FORMATS = (".jsonl", ".jsonl.gz", ".csv", ".parquet")
+from skreward.cli.formats import (
+    PACKED,
+    PIPE,
+    STDIN,
+    Format,
+    check_delimiter,
+    find_format,
+    tell_format,
+)
+from skreward.cli.table import CsvTable, DataError, ParquetTable, Table
+from skreward.utils.progress import progress
+
+__all__ = ["DataError", "Table", "import_pyarrow", "read_table"]
+
 DELIMITERS = {";": "';'", "\t": "tab", "|": "'|'"}
 # A line, or a field, of more characters is no text to learn a reward from.
 LINE_LIMIT = 2**25
@@ -18,116 +33,71 @@ LINE_LIMIT = 2**25
 GROWTH_LIMIT = 100
 UNPACKED_FREE = 2**28
 ROWS_FREE = 10**6
+BLANKS = re.compile(r"[ \t\r\n]*")
 
 
-class DataError(Exception):
-    """What is wrong with a file, on one line: path, line number, problem."""
+class Source:
+    """What a table is read from: a file, or what came through a pipe."""
 
-    def __init__(self, path, line: int | None, problem: str):
-        where = f"{path}" if line is None else f"{path}:{line}"
-        super().__init__(f"{where}: {' '.join(problem.split())}")
+    def __init__(self, path: Path, format: str | None):
+        self.path, self.content = path, None
+        if path == PIPE:
+            self.path, self.content = STDIN, _from_pipe()
+        self.format = self._find_format(format)
 
-
-class Table:
-    """Rows of a file, the line that each begins at, the columns of all of them.
-
-    ``header`` is the line that names the columns, where there is one. A row need not
-    have every column; what it lacks is None in `column`.
-    """
-
-    def __init__(
-        self,
-        path: Path,
-        rows: list[dict[str, Any]],
-        lines: Sequence[int],
-        names: Sequence[str] | None = None,
-        header: int | None = None,
-    ):
-        self.path, self.rows, self.lines, self.header = path, rows, lines, header
-        if names is None:
-            names = list(dict.fromkeys(name for row in rows for name in row))
-        self.names = names
-
-    # Where a cell is a text alone, chat messages are written as JSON.
-    is_json_in_text = False
-
-    def __len__(self):
-        return len(self.lines)
-
-    def column(self, name: str) -> list:
-        """Give the cells of a column."""
-        return [row.get(name) for row in self.rows]
-
-    def take(self, positions) -> "Table":
-        """Give a table of some of the rows."""
-        taken = object.__new__(type(self))
-        taken.__dict__ |= self.__dict__
-        taken.rows = [self.rows[k] for k in positions]
-        taken.lines = [self.lines[k] for k in positions]
-        return taken
-
-    def error(self, row: int | None, problem: str) -> DataError:
-        """Say what is wrong with a row, or with the columns (None)."""
-        line = self.header if row is None else self.lines[row]
-        return DataError(self.path, line, problem)
-
-
-class CsvTable(Table):
-    """Rows of texts."""
-
-    is_json_in_text = True
-
-
-class ParquetTable(Table):
-    """Rows that stay in Arrow's columns, with their types."""
-
-    is_json_in_text = True
-
-    def __init__(self, path: Path, arrow):
-        self.path, self.arrow, self.names = path, arrow, arrow.column_names
-        self.lines, self.header = range(1, arrow.num_rows + 1), None
-
-    def column(self, name: str) -> list:
-        """Give the cells of a column as Python's types; DataError for none."""
-        try:
-            return self.arrow[name].to_pylist()
-        except Exception as error:  # of any type: it depends on the column's
-            raise DataError(
-                self.path, None, f"column {name!r} cannot be read: {error}"
-            ) from None
+    def _find_format(self, named) -> Format:
+        if self.content is not None and not self.content.strip():
+            raise DataError(STDIN, None, "the file holds no rows")
+        if named is None and self.content is not None:
+            if not self.content.startswith(PACKED):
+                return tell_format(self.content[:1024])
+            with gzip.open(io.BytesIO(self.content)) as file:
+                return tell_format(file.read(1024), is_packed=True)
+        return find_format(self.path, named, "; or say what it is by --format")
 
     @property
-    def rows(self):  # type: ignore[override]
-        """Every row as a dict."""
-        columns = [self.column(name) for name in self.names]
-        return [
-            dict(zip(self.names, cells, strict=True))
-            for cells in zip(*columns, strict=True)
-        ]
+    def size(self) -> int:
+        """Number of bytes, packed as they are."""
+        if self.content is None:
+            return self.path.stat().st_size
+        return len(self.content)
 
-    def take(self, positions) -> "ParquetTable":
-        """Give a table of some of the rows."""
-        taken = ParquetTable(self.path, self.arrow.take(list(positions)))
-        taken.lines = [self.lines[k] for k in positions]
-        return taken
+    @property
+    def place(self):
+        """What a library reads it from."""
+        return self.path if self.content is None else io.BytesIO(self.content)
+
+    @contextmanager
+    def opened(self):
+        """Open the bytes of the table, unpacked."""
+        raw = self.path.open("rb") if self.content is None else io.BytesIO(self.content)
+        with raw:
+            if not self.format.is_packed:
+                yield raw
+                return
+            with gzip.open(raw) as file:
+                yield file
 
 
-def check_format(path: Path) -> str:
-    """Give the format that a file's name says; DataError for any other."""
-    for suffix in sorted(FORMATS, key=len, reverse=True):
-        if path.name.lower().endswith(suffix):
-            return suffix
-    raise DataError(path, None, f"unknown extension; wanted {', '.join(FORMATS)}")
+def _from_pipe() -> bytes:
+    if sys.stdin is None:
+        raise DataError(STDIN, None, "it is closed")
+    return sys.stdin.buffer.read()
 
 
-def read_table(path: Path, delimiter: str | None = None) -> Table:
+def read_table(
+    path: Path, delimiter: str | None = None, format: str | None = None
+) -> Table:
     """Read a table of at least one row.
 
     Parameters
     ----------
     path : Path
+        "-" is standard input.
     delimiter : str, default=None
         What separates the fields of a CSV file; None is a comma.
+    format : str, default=None
+        One of `formats.NAMES`; None is told by the name, of a pipe by its beginning.
 
     Raises
     ------
@@ -135,28 +105,30 @@ def read_table(path: Path, delimiter: str | None = None) -> Table:
         For a file that is not there, cannot be read, or is not what its extension
         says; with the line where it can be told.
     """
-    suffix = check_format(path)
-    check_delimiter(path, delimiter)
+    shown = STDIN if path == PIPE else path
     try:
-        if suffix == ".parquet":
-            table = _read_parquet(path)
-        elif suffix == ".csv":
-            table = _read_csv(path, delimiter or ",")
-        else:
-            table = _read_jsonl(path, is_packed=suffix == ".jsonl.gz")
+        source = Source(path, format)
+        check_delimiter(shown, delimiter, source.format)
+        with progress(None, f"reading {shown}"):
+            table = _read(source, delimiter)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(path, None, f"not a whole gzip file ({error})") from None
+        raise DataError(shown, None, f"not a whole gzip file ({error})") from None
     except OSError as error:
-        raise DataError(path, None, error.strerror or str(error)) from None
+        raise DataError(shown, None, error.strerror or str(error)) from None
     if len(table) == 0:
-        raise DataError(path, None, "the file holds no rows")
+        raise DataError(shown, None, "the file holds no rows")
     return table
 
 
-def check_delimiter(path: Path, delimiter: str | None):
-    """Refuse a delimiter for a file that has none."""
-    if delimiter is not None and check_format(path) != ".csv":
-        raise DataError(path, None, "--delimiter goes with .csv files alone")
+def _read(source, delimiter):
+    kind = source.format.kind
+    if kind == "parquet":
+        return _read_parquet(source)
+    if kind == "json":
+        return _read_json(source)
+    if kind == "jsonl":
+        return _read_jsonl(source)
+    return _read_csv(source, "\t" if kind == "tsv" else delimiter or ",")
 
 
 def import_pyarrow(path: Path):
@@ -171,24 +143,66 @@ def import_pyarrow(path: Path):
     return pyarrow, pyarrow.parquet
 
 
-def _read_jsonl(path, is_packed):
-    rows, lines = [], []
-    with (gzip.open if is_packed else open)(path, "rb") as file:
-        for number, text in _lines(path, file, is_packed):
-            if not text.strip():
-                continue
-            try:
-                row = json.loads(text, object_pairs_hook=_distinct_keys)
-            except RecursionError:
-                raise DataError(path, number, "broken JSON: nested too deep") from None
-            except ValueError as error:
-                raise DataError(path, number, f"broken JSON: {error}") from None
-            if not isinstance(row, dict):
-                kind = type(row).__name__
-                raise DataError(path, number, f"wanted a JSON object, got {kind}")
-            rows.append(row)
+def _read_jsonl(source):
+    path, rows, lines = source.path, [], []
+    for number, text in _lines(source):
+        if text.strip():
+            with _named_json(path, number):
+                rows.append(json.loads(text, object_pairs_hook=_distinct_keys))
+            _check_object(path, number, rows[-1])
             lines.append(number)
     return Table(path, rows, lines)
+
+
+def _read_json(source):
+    """Read a list of objects; every row knows the line that it begins at."""
+    path, text = source.path, _whole(source)
+    decoder = json.JSONDecoder(object_pairs_hook=_distinct_keys)
+    rows, lines = [], []
+    at, number = _after_blanks(text, 0), 1 + text.count("\n", 0, _after_blanks(text, 0))
+    if text[at : at + 1] != "[":
+        way_out = "if it holds one object a line, give --format jsonl"
+        raise DataError(path, number, f"wanted a JSON list of objects; {way_out}")
+    before, at, mark = at, _after_blanks(text, at + 1), ","
+    if text[at : at + 1] == "]":
+        mark = "]"
+    while mark == ",":
+        number, before = number + text.count("\n", before, at), at
+        with _named_json(path, number):
+            row, at = decoder.raw_decode(text, at)
+        _check_object(path, number, row)
+        rows.append(row)
+        lines.append(number)
+        at = _after_blanks(text, at)
+        mark = text[at : at + 1]
+        at = at if mark != "," else _after_blanks(text, at + 1)
+    if mark != "]" or _after_blanks(text, at + 1) < len(text):
+        number += text.count("\n", before, at)
+        wanted = "',' or ']' after an object" if mark != "]" else "nothing after ']'"
+        raise DataError(path, number, f"broken JSON: wanted {wanted}")
+    return Table(path, rows, lines)
+
+
+def _after_blanks(text, at):
+    found = BLANKS.match(text, at)
+    assert found is not None  # it matches nothing, too
+    return found.end()
+
+
+@contextmanager
+def _named_json(path, number):
+    try:
+        yield
+    except RecursionError:
+        raise DataError(path, number, "broken JSON: nested too deep") from None
+    except ValueError as error:
+        raise DataError(path, number, f"broken JSON: {error}") from None
+
+
+def _check_object(path, number, row):
+    if not isinstance(row, dict):
+        kind = type(row).__name__
+        raise DataError(path, number, f"wanted a JSON object, got {kind}")
 
 
 def _distinct_keys(pairs):
@@ -200,21 +214,38 @@ def _distinct_keys(pairs):
     return made
 
 
-def _lines(path, file, is_packed) -> Iterator[tuple[int, str]]:
+def _lines(source) -> Iterator[tuple[int, str]]:
     """Number and decode the lines of a file, none of which may fill the memory."""
-    limit = max(UNPACKED_FREE, GROWTH_LIMIT * path.stat().st_size)
+    path, limit = source.path, _unpacked_limit(source)
     number, n_bytes = 0, 0
-    while raw := file.readline(LINE_LIMIT + 1):
-        number, n_bytes = number + 1, n_bytes + len(raw)
-        if len(raw) > LINE_LIMIT:
-            raise DataError(
-                path, number, f"the line is longer than {_size(LINE_LIMIT)}"
-            )
-        if is_packed and n_bytes > limit:
-            raise DataError(
-                path, number, f"the file unpacks to more than {_size(n_bytes)}"
-            )
-        yield number, _decode(path, number, raw)
+    with source.opened() as file:
+        while raw := file.readline(LINE_LIMIT + 1):
+            number, n_bytes = number + 1, n_bytes + len(raw)
+            if len(raw) > LINE_LIMIT:
+                raise DataError(
+                    path, number, f"the line is longer than {_size(LINE_LIMIT)}"
+                )
+            if source.format.is_packed and n_bytes > limit:
+                raise DataError(
+                    path, number, f"the file unpacks to more than {_size(n_bytes)}"
+                )
+            yield number, _decode(path, number, raw)
+
+
+def _whole(source) -> str:
+    """Read and decode a file whose lines may be of any length."""
+    limit = _unpacked_limit(source)
+    with source.opened() as file:
+        raw = file.read(limit + 1 if source.format.is_packed else -1)
+    if source.format.is_packed and len(raw) > limit:
+        raise DataError(
+            source.path, None, f"the file unpacks to more than {_size(limit)}"
+        )
+    return _decode(source.path, 1, raw)
+
+
+def _unpacked_limit(source):
+    return max(UNPACKED_FREE, GROWTH_LIMIT * source.size)
 
 
 def _size(n_bytes):
@@ -222,23 +253,24 @@ def _size(n_bytes):
 
 
 def _decode(path, number, raw):
+    """Decode what begins at a line, and name the line of what is no UTF-8."""
     try:
         return raw.decode("utf-8-sig" if number == 1 else "utf-8")
     except UnicodeDecodeError as error:
         is_utf16 = number == 1 and raw[:2] in (b"\xff\xfe", b"\xfe\xff")
         reason = "it looks like UTF-16" if is_utf16 else error.reason
+        number += raw.count(b"\n", 0, error.start)
         raise DataError(path, number, f"not UTF-8 ({reason})") from None
 
 
-def _read_csv(path, delimiter):
-    with path.open("rb") as file:
-        text = "".join(text for _, text in _lines(path, file, is_packed=False))
+def _read_csv(source, delimiter):
+    text = "".join(text for _, text in _lines(source))
     limit = csv.field_size_limit(LINE_LIMIT)
     try:
         reader = csv.reader(
             io.StringIO(text, newline=""), strict=True, delimiter=delimiter
         )
-        return _csv_table(path, reader, delimiter)
+        return _csv_table(source.path, reader, delimiter)
     finally:
         csv.field_size_limit(limit)
 
@@ -279,19 +311,21 @@ def _check_header(path, header, line, delimiter):
     seen = [mark for mark in DELIMITERS if mark in header[0] and mark != delimiter]
     if len(header) == 1 and seen:
         shown = DELIMITERS[seen[0]]
+        way_out = f"--delimiter {shown}" if delimiter != "\t" else "--format csv"
         raise DataError(
             path,
             line,
             f"the header is one column, {header[0][:80]!r}, which holds {shown}: if "
-            f"that separates the columns, give --delimiter {shown}",
+            f"that separates the columns, give {way_out}",
         )
 
 
-def _read_parquet(path):
+def _read_parquet(source):
+    path = source.path
     pyarrow, parquet = import_pyarrow(path)
     try:
-        with parquet.ParquetFile(path) as file:
-            _check_unpacked(path, file.metadata)
+        with parquet.ParquetFile(source.place) as file:
+            _check_unpacked(source, file.metadata)
             arrow = file.read()
     except FileNotFoundError:
         raise
@@ -304,13 +338,15 @@ def _read_parquet(path):
     return ParquetTable(path, arrow)
 
 
-def _check_unpacked(path, metadata):
-    size = path.stat().st_size
+def _check_unpacked(source, metadata):
+    size = source.size
     groups = (metadata.row_group(k) for k in range(metadata.num_row_groups))
     n_bytes = sum(group.total_byte_size for group in groups)
     if n_bytes > max(UNPACKED_FREE, GROWTH_LIMIT * size):
-        raise DataError(path, None, f"the file unpacks to {_size(n_bytes)}")
+        raise DataError(source.path, None, f"the file unpacks to {_size(n_bytes)}")
     if metadata.num_rows > max(ROWS_FREE, size):
         raise DataError(
-            path, None, f"the file claims {metadata.num_rows} rows in {size} bytes"
+            source.path,
+            None,
+            f"the file claims {metadata.num_rows} rows in {size} bytes",
         )

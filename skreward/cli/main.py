@@ -1,6 +1,5 @@
 """The ``skreward`` command: from a file of texts to a reward model, and back."""
 
-import json
 import time
 from pathlib import Path
 
@@ -8,189 +7,207 @@ import click
 
 from skreward._version import __version__
 from skreward.cli.ending import ends_in_a_line
+from skreward.cli.options import (
+    BATCH,
+    CACHE,
+    DATA,
+    DELIMITER,
+    DEVICE,
+    EXPECTED,
+    FORCE,
+    FORMAT,
+    JSON,
+    LABELS,
+    LOADING,
+    MODEL,
+    MODEL_SECTION,
+    OUTPUT,
+    OUTPUT_SECTION,
+    PATH,
+    READING,
+    SEED,
+    SUFFIX,
+    TABLE,
+    TEXTS,
+    Group,
+    Parts,
+    Widths,
+    columns,
+    finite,
+    option,
+    with_,
+)
+from skreward.cli.running import (
+    check_optional_output,
+    check_output,
+    expected_of,
+    finish,
+    reading_of,
+    take,
+)
+from skreward.cli.settings import CONFIG, refuse_of_fit, written_config
+from skreward.cli.use import best, export, report_card, rewardbench, serve
 
 __all__ = ["main"]
 
-SEED = click.IntRange(0, 2**32 - 1)
-PATH = click.Path(path_type=Path)
-
-
-def _delimiter(context, parameter, value):
-    value = {"tab": "\t", "\\t": "\t"}.get(value, value)
-    if value is not None and (len(value) != 1 or value in '"\r\n'):
-        raise click.BadParameter("wanted one character, or tab.")
-    return value
-
-
-def _label_values(context, parameter, value):
-    if value is None:
-        return None
-    values = [part.strip() for part in value.split(",")]
-    if len(values) not in (2, 3) or len({v.lower() for v in values}) < len(values):
-        raise click.BadParameter(
-            "wanted two or three distinct values, as in 1,2 or 1,2,0."
-        )
-    return values
-
-
-DATA = click.argument("data", type=PATH)
-MODEL = click.argument("model_file", metavar="MODEL", type=PATH)
-OUTPUT = click.option(
-    "-o", "--output", required=True, type=PATH, help="File or folder to write."
-)
-FORCE = click.option("--force", is_flag=True, help="Replace an existing output.")
-JSON = click.option(
-    "--json", "as_json", is_flag=True, help="Print a JSON object as the last line."
-)
-CACHE = click.option(
-    "--cache-dir", type=PATH, help="Folder that keeps embeddings for the next run."
-)
-SUFFIX = click.option(
-    "--suffix",
-    default="",
-    help="Ends the names of the new columns, for a table that has them already.",
-)
-DROP = click.option(
-    "--drop-bad-rows",
-    is_flag=True,
-    help="Leave out rows with an empty or unreadable text or an empty label, and say "
-    "which.",
-)
-DELIMITER = click.option(
-    "--delimiter",
-    metavar="CHAR",
-    callback=_delimiter,
-    help="Of a .csv file, or tab.  [default: ,]",
-)
-READING = [
-    click.option(
-        "--layout",
-        metavar="NAME",
+EMBEDDING = [
+    option(
+        "--model",
+        section=MODEL_SECTION,
+        help="Embedding model: a hub id, a folder, or a .gguf file.  "
+        "[default: sentence-transformers/all-MiniLM-L6-v2]",
+    ),
+    option(
+        "--revision",
+        section=MODEL_SECTION,
+        help="Branch, tag or commit of a model on the hub.  [default: main]",
+    ),
+    option(
+        "--template",
         default="auto",
-        show_default=True,
-        help="Of a published data set, such as helpsteer3, shp or arena-140k; auto "
-        "tells it by the columns.",
+        section=MODEL_SECTION,
+        help="How a text is made of {prompt} and {response}; auto puts a blank line "
+        "between strings, and messages into the model's chat template.",
     ),
-    click.option(
-        "--label",
-        metavar="COLUMN",
-        help="Column that says which response is preferred: 1 / 0 and numbers between, "
-        "1 / -1, A / B, first / second, True / False, tie  [default: label]; for "
-        "prompt, response tables: a rating.",
+    option(
+        "--pooling",
+        type=click.Choice(["auto", "last", "mean"]),
+        default="auto",
+        section=MODEL_SECTION,
+        help="How the states of a text's tokens become one: that of the last, their "
+        "mean; auto is a sentence encoder's own, else the mean.",
     ),
-    click.option(
-        "--label-values",
-        metavar="FIRST,SECOND[,TIE]",
-        callback=_label_values,
-        help="What the label holds where the first response is preferred, where the "
-        "second is, and for a tie.",
-    ),
-    DROP,
-    DELIMITER,
-]
-EXPECTED = [
-    click.option("--model", help="Refuse unless MODEL embeds with this one."),
-    click.option("--template", help="Refuse unless MODEL was fitted with this one."),
-    click.option(
-        "--trust",
-        multiple=True,
-        metavar="TYPE|URL",
-        help="Allow a further type, or an endpoint's address, in MODEL.",
-    ),
-    click.option(
-        "--trust-remote-code",
-        is_flag=True,
-        help="Run the Python code that lies with MODEL's language model.",
-    ),
-    click.option(
-        "--max-bytes",
+    option(
+        "--max-length",
         type=click.IntRange(1),
-        default=2**30,
-        show_default=True,
-        help="Refuse a MODEL that takes more memory.",
+        section=MODEL_SECTION,
+        help="Most tokens of a text.  [default: the model's choice]",
     ),
+    option(
+        "--truncation-side",
+        type=click.Choice(["middle", "left", "right"]),
+        default="middle",
+        section=MODEL_SECTION,
+        help="Where a text of more tokens is cut.",
+    ),
+    option(
+        "--dtype",
+        type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
+        default="auto",
+        section=MODEL_SECTION,
+        help="Numbers the embedding model computes with; auto is the fastest here "
+        "that gives the same embeddings to a cosine of .9995.",
+    ),
+    BATCH,
+    DEVICE,
     CACHE,
 ]
-
-
-def _with(options):
-    """Give a decorator that adds options, in this order."""
-
-    def decorate(command):
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return decorate
+REWARD_SECTION = "Reward"
+REWARD = [
+    option(
+        "--reward",
+        type=click.Choice(["auto", "linear", "network", "classifier"]),
+        default="auto",
+        section=REWARD_SECTION,
+        help="What is fitted: a linear reward, a neural network, a classifier of wins "
+        "and losses; auto is the best of them in cross-validation.",
+    ),
+    option(
+        "--features",
+        type=Parts(),
+        default="embedding,statistics",
+        section=REWARD_SECTION,
+        help="What the reward learns from: the embedding of a text, statistics of its "
+        "length, form, words and stance, or both.",
+    ),
+    option(
+        "--alpha",
+        type=click.FloatRange(min=0, min_open=True),
+        callback=finite,
+        section=REWARD_SECTION,
+        help="Strength of the penalty of the linear reward and of the network.  "
+        "[default: chosen in folds for the linear reward, 0.01 for the network]",
+    ),
+    option(
+        "--hidden",
+        type=Widths(),
+        default="64",
+        section=REWARD_SECTION,
+        help="Units of the network's hidden layers, as in 64 or 1024,512.",
+    ),
+    option(
+        "--classifier",
+        metavar="CLASS",
+        default="LogisticRegression",
+        section=REWARD_SECTION,
+        help="scikit-learn's class that tells wins from losses, such as "
+        "HistGradientBoostingClassifier, or RewardMLPClassifier; the strength of the "
+        "default is chosen in folds.",
+    ),
+    option(
+        "--ensemble",
+        type=click.IntRange(2),
+        section=REWARD_SECTION,
+        help="Number of rewards on resampled prompts whose mean is taken.  "
+        "[default: no ensemble]",
+    ),
+    option(
+        "--calibrate",
+        is_flag=True,
+        section=REWARD_SECTION,
+        help="Scale margins so that probabilities of preferences are right, and say "
+        "how far they are off before and after, on pairs held out.",
+    ),
+    option(
+        "--folds",
+        type=click.IntRange(2),
+        default=5,
+        section=REWARD_SECTION,
+        help="Parts that the prompts are dealt to, to compare rewards.",
+    ),
+    option(
+        "--seed",
+        type=SEED,
+        default=0,
+        section=REWARD_SECTION,
+        help="Number that fixes all that is random.",
+    ),
+]
 
 
 @click.group(
-    context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=True
+    cls=Group,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    no_args_is_help=True,
+    epilog="""\b
+Exit codes: 0 it went well; 2 what was asked for, or a file, is wrong (one line on
+stderr says what); 130 it was interrupted; 141 who read its output went away.
+
+\b
+Example: skreward fit pairs.jsonl -o model.skops
+""",
 )
 @click.version_option(__version__, prog_name="skreward")
 @click.option("--traceback", is_flag=True, help="Show where an error arises.")
 def cli(traceback):
     """Reward models from preference texts.
 
-    DATA is a .jsonl, .jsonl.gz, .csv or .parquet file with the columns prompt,
-    chosen, rejected; or prompt, response_a, response_b and a label; or chosen,
-    rejected (dialogues as in HH-RLHF); or prompt, response and a rating. A text is
-    a string or a list of chat messages (as JSON in a .csv file).
+    DATA is a table (.jsonl, .json, .csv, .tsv, with .gz too, or .parquet; - is a pipe)
+    with the columns prompt, chosen, rejected; or prompt, response_a, response_b and a
+    label; or chosen, rejected (dialogues as in HH-RLHF); or prompt, response and a
+    rating. A text is a string or a list of chat messages (as JSON in a .csv file).
     """
 
 
-@cli.command()
+@cli.command(epilog="Example: skreward fit pairs.jsonl -o model.skops --reward linear")
 @DATA
+@with_(*READING, *EMBEDDING, *REWARD)
 @OUTPUT
-@click.option("--model", help="Embedding model: hub id or folder.")
-@click.option(
-    "--template",
-    default="auto",
-    show_default=True,
-    help="How a text is made of {prompt} and {response}; auto: a blank line between "
-    "strings, the model's chat template for messages.",
-)
-@click.option("--max-length", type=click.IntRange(1), help="Most tokens of a text.")
-@click.option(
-    "--truncation-side",
-    type=click.Choice(["middle", "left", "right"]),
-    default="middle",
-    show_default=True,
-    help="Where a text of more tokens is cut.",
-)
-@click.option(
-    "--reward",
-    type=click.Choice(["auto", "linear", "network", "classifier"]),
-    default="auto",
-    show_default=True,
-    help="auto: the best of all in cross-validation.",
-)
-@click.option(
-    "--features",
-    type=click.Choice(["both", "embedding"]),
-    default="both",
-    show_default=True,
-    help="Embedding and statistics of the text; or the embedding, for export.",
-)
-@click.option(
-    "--folds",
-    type=click.IntRange(2),
-    default=5,
-    show_default=True,
-    help="Parts that the prompts are dealt to.",
-)
-@click.option("--seed", type=SEED, default=0, show_default=True)
-@click.option(
-    "--device",
-    default="auto",
-    show_default=True,
-    help="Of the embedding model and of the reward: auto, cpu, cuda or cuda:N.",
-)
-@CACHE
-@_with(READING)
 @FORCE
 @JSON
-def fit(data, output, reward, features, folds, seed, force, as_json, **options):
+@with_(*CONFIG)
+@click.pass_context
+def fit(context, data, output, force, as_json, print_config, **options):
     """Fit a reward model to DATA, and say how well it orders unseen prompts.
 
     Rewards are compared in prompt-disjoint folds, beside two null baselines: the
@@ -198,274 +215,131 @@ def fit(data, output, reward, features, folds, seed, force, as_json, **options):
     They learn from the embedding of a text and from statistics of its length, form,
     words and stance; the linear reward is shown on each alone, too.
     """
-    _check_output(output, force, ".skops")
-    from skreward.cli import commands
+    refuse_of_fit(context)
+    if print_config:
+        click.echo(written_config(context))
+        return
+    check_output(output, force, ".skops")
+    from skreward.cli import fitting
 
     started = time.monotonic()
-    names = ("model", "template", "max_length", "truncation_side", "device")
-    embed = commands.make_embedding(**_take(options, *names, "cache_dir"))
-    report = commands.fit(
+    reading = reading_of(options)
+    embedding = (
+        "model", "revision", "template", "pooling", "max_length", "truncation_side",
+        "dtype", "batch_size", "device", "cache_dir",
+    )  # fmt: skip
+    embed = fitting.make_embedding(**take(options, *embedding))
+    report = fitting.fit(
         data,
         embed,
-        reward,
-        features=features,
-        folds=folds,
-        seed=seed,
         output=output,
-        reading=options,
+        reading=reading,
+        device=context.params["device"] or "auto",
+        **options,
     )
-    _finish(report, started, as_json)
+    finish(report, started, as_json)
 
 
-@cli.command()
+@cli.command(
+    epilog="Example: skreward evaluate model.skops others.jsonl -o margins.csv"
+)
 @MODEL
 @DATA
-@_with(EXPECTED)
-@_with(READING)
+@with_(*READING, *EXPECTED)
+@option(
+    "-o",
+    "--output",
+    type=PATH,
+    section=OUTPUT_SECTION,
+    help="Table to write, a row a pair: all columns of DATA, the margin, the "
+    "probability where MODEL gives one, and whether it agrees with the label (what it "
+    "adds to the order consistency).  [default: none is written]",
+)
+@SUFFIX
+@FORCE
 @JSON
-def evaluate(model_file, data, as_json, **options):
+@click.pass_context
+def evaluate(context, model_file, data, output, suffix, force, as_json, **options):
     """Say how well MODEL orders the responses in DATA."""
+    check_optional_output(context, output, force)
     from skreward.cli import commands
 
     started = time.monotonic()
-    fitted = commands.load_model(model_file, **_expected(options))
-    report = commands.evaluate(fitted, data, reading=options)
-    _finish(report | {"model": str(model_file)}, started, as_json)
+    expected, reading = expected_of(options), reading_of(options)
+    report = commands.evaluate(
+        model_file, data, output, suffix=suffix, expected=expected, reading=reading
+    )
+    finish(report | {"model": str(model_file)}, started, as_json)
 
 
-@cli.command()
+@cli.command(epilog="Example: skreward score model.skops answers.jsonl -o scored.jsonl")
 @MODEL
 @DATA
+@with_(*TABLE, *EXPECTED)
 @OUTPUT
-@_with(EXPECTED)
 @SUFFIX
-@DROP
-@DELIMITER
 @FORCE
 @JSON
-def score(model_file, data, output, force, as_json, **options):
+def score(model_file, data, output, suffix, force, as_json, **options):
     """Write DATA with the rewards of its responses to a file.
 
     A table of prompt, response gets the column reward; one of pairs a reward for
     either response, and the margin. All its other columns are kept.
     """
-    _check_output(output, force)
+    check_output(output, force)
     from skreward.cli import commands
 
     started = time.monotonic()
-    fitted = commands.load_model(model_file, **_expected(options))
-    report = commands.score(fitted, data, output, **options)
-    _finish(report | {"model": str(model_file)}, started, as_json)
-
-
-@cli.command("report")
-@MODEL
-@DATA
-@OUTPUT
-@click.option(
-    "--compare",
-    "other_file",
-    metavar="OTHER",
-    type=PATH,
-    help="Another model file, to set beside MODEL on the same pairs.",
-)
-@click.option(
-    "--examples",
-    "n_examples",
-    type=click.IntRange(0, 10),
-    default=10,
-    show_default=True,
-    help="Mistakes, and doubtful pairs, to show; 0 keeps all texts out of the page.",
-)
-@_with(EXPECTED)
-@_with(READING)
-@FORCE
-@JSON
-def report_card(model_file, data, output, other_file, n_examples, force, as_json,
-                **options):  # fmt: skip
-    """Write what MODEL is worth on DATA as one HTML page, to read or to mail.
-
-    How well it orders beside length, norm and a coin, with intervals that take pairs of
-    a prompt for dependent; where it does well; whether its probabilities are true; what
-    it pays for; its worst mistakes. The page needs no network. It shows texts of DATA
-    unless --examples 0 is given.
-
-    Example: skreward report model.skops pairs.jsonl -o report.html
-    """
-    _check_output(output, force, ".html")
-    from skreward.cli import report
-
-    started = time.monotonic()
-    expected = _expected(options)
-    found = report.run(
-        model_file,
-        data,
-        output,
-        other_file=other_file,
-        n_examples=n_examples,
-        expected=expected,
-        reading=options,
+    expected, reading = expected_of(options), reading_of(options)
+    report = commands.score(
+        model_file, data, output, suffix=suffix, expected=expected, **reading
     )
-    _finish(found | {"model": str(model_file)}, started, as_json)
+    finish(report | {"model": str(model_file)}, started, as_json)
 
 
-def _expected(options):
-    names = ("model", "template", "trust", "trust_remote_code", "max_bytes")
-    return _take(options, *names, "cache_dir")
-
-
-def _take(options, *names):
-    """Take some out of the options of a command."""
-    return {name: options.pop(name) for name in names}
-
-
-@cli.command()
-@MODEL
-@click.option(
-    "--to",
-    "target",
-    required=True,
-    type=click.Choice(["sentence-transformer", "sequence-classifier", "onnx"]),
-    help="A folder for sentence-transformers; one for transformers, of a linear reward "
-    "of a causal language model; or an .onnx file, embeddings in and rewards out.",
-)
-@OUTPUT
-@click.option("--data", type=PATH, help="Texts to compare on, such as training data.")
-@click.option(
-    "--dtype",
-    type=click.Choice(["float32", "bfloat16", "float16"]),
-    help="Of the weights of a sequence classifier.  [default: float32]",
-)
-@_with(EXPECTED)
-@DELIMITER
-@JSON
-def export(model_file, target, output, data, dtype, delimiter, as_json, **options):
-    """Write MODEL in another library's form.
-
-    It is loaded again and compared with MODEL before it appears, and refused where
-    its rewards differ.
-
-    Example: skreward export model.skops --to onnx -o reward.onnx
-    """
-    from skreward.cli import commands, reach
-
-    started = time.monotonic()
-    if target == "onnx":
-        _check_output(output, False, ".onnx")
-    fitted = commands.load_model(model_file, **_expected(options))
-    report = reach.export(fitted, target, output, dtype, data, delimiter)
-    _finish(report | {"model": str(model_file)}, started, as_json)
-
-
-@cli.command()
-@MODEL
+@cli.command(epilog="Example: skreward inspect pairs.jsonl")
 @DATA
-@OUTPUT
-@click.option(
-    "-n", type=click.IntRange(1), default=1, show_default=True, help="How many."
-)
-@click.option(
-    "--pairs",
-    is_flag=True,
-    help="Write the best and the worst response as prompt, chosen, rejected, as DPO "
-    "takes them.",
-)
-@_with(EXPECTED)
-@SUFFIX
-@DELIMITER
-@FORCE
+@with_(*LABELS, *columns(*TEXTS), FORMAT, DELIMITER)
 @JSON
-def best(model_file, data, output, n, pairs, suffix, delimiter, force, as_json,
-         **options):  # fmt: skip
-    """Choose the best responses to every prompt of DATA.
+def inspect(data, as_json, **options):
+    """Say what DATA holds before anything is fitted to it.
 
-    DATA has the columns prompt, response, or prompt and a list of responses. The
-    rows of the best are written with their reward and rank; of ties the first.
-
-    Example: skreward best model.skops candidates.jsonl -o best.jsonl -n 2
+    Which layout it is read as, one pair of it, and how many pairs, prompts, ties,
+    duplicates, contradictions and bad rows there are; how long texts are, how many
+    the default embedding model would cut, and how often the longer response wins.
     """
-    _check_output(output, force)
-    if pairs and n > 1:
-        raise click.UsageError("-n goes without --pairs")
-    from skreward.cli import commands, reach
+    from skreward.cli import inspection
 
     started = time.monotonic()
-    fitted = commands.load_model(model_file, **_expected(options))
-    report = reach.best(
-        fitted, data, output, n=n, pairs=pairs, suffix=suffix, delimiter=delimiter
-    )
-    _finish(report | {"model": str(model_file)}, started, as_json)
+    report = inspection.inspect(data, **reading_of(options))
+    finish(report, started, as_json)
 
 
-@cli.command()
+@cli.command(epilog="Example: skreward info model.skops")
 @MODEL
-@click.argument("file", type=PATH)
-@click.option("-o", "--output", type=PATH, help="Where to write a row a prompt.")
-@_with(EXPECTED)
-@DELIMITER
-@FORCE
+@with_(*LOADING)
 @JSON
-def rewardbench(model_file, file, output, delimiter, force, as_json, **options):
-    """Score MODEL on FILE, which holds rows of RewardBench 1 or 2.
+def info(model_file, as_json, **options):
+    """Say what MODEL is: its steps, its embedding, what it was fitted to.
 
-    Prints accuracy by subset and section, beside what the longer response reaches.
-
-    Example: skreward rewardbench model.skops filtered.parquet -o results.jsonl
+    Nothing in the file is executed, and types that are not trusted are named.
     """
-    if output is not None:
-        _check_output(output, force)
-    from skreward.cli import commands, reach
+    from skreward.cli import about
 
     started = time.monotonic()
-    fitted = commands.load_model(model_file, **_expected(options))
-    report = reach.rewardbench(fitted, file, output, delimiter=delimiter)
-    _finish(report | {"model": str(model_file)}, started, as_json)
+    finish(about.info(model_file, **options), started, as_json)
 
 
-@cli.command()
-@MODEL
-@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
-@click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True)
-@click.option(
-    "--max-body",
-    type=click.IntRange(1),
-    default=32 << 20,
-    show_default=True,
-    help="Bytes of a request.",
-)
-@click.option(
-    "--max-rows",
-    type=click.IntRange(1),
-    default=4096,
-    show_default=True,
-    help="Texts that are computed together.",
-)
-@_with(EXPECTED)
-def serve(model_file, host, port, max_body, max_rows, **options):
-    """Serve the rewards of MODEL over HTTP, as OpenRLHF asks for them.
-
-    POST /get_reward takes query, prompts and labels; POST /score takes prompts and
-    responses; GET /health and /info. Requests that come at once are computed
-    together. A token in the environment variable SKREWARD_TOKEN is asked for.
-
-    Example: skreward serve model.skops --port 5000
-    """
-    from skreward.cli import commands, reach
-
-    fitted = commands.load_model(model_file, **_expected(options))
-    reach.serve(fitted, host, port, max_body, max_rows)
-
-
-@cli.command()
-@click.option(
+@cli.command(epilog="Example: skreward demo -o skreward-demo")
+@option(
     "-o",
     "--output",
     default="skreward-demo",
-    show_default=True,
     type=click.Path(path_type=Path, file_okay=False),
+    section=OUTPUT_SECTION,
     help="Folder for the model and the picture.",
 )
-@click.option("--seed", type=SEED, default=0, show_default=True)
+@option("--seed", type=SEED, default=0, help="Number that fixes all that is random.")
 @FORCE
 @JSON
 def demo(output, seed, force, as_json):
@@ -474,9 +348,13 @@ def demo(output, seed, force, as_json):
 
     started = time.monotonic()
     output.mkdir(parents=True, exist_ok=True)
-    _check_output(output / shown.MODEL_NAME, force, ".skops")
-    _check_output(output / shown.PICTURE_NAME, force, ".png")
-    _finish(shown.run(output, seed), started, as_json)
+    check_output(output / shown.MODEL_NAME, force, ".skops")
+    check_output(output / shown.PICTURE_NAME, force, ".png")
+    finish(shown.run(output, seed), started, as_json)
+
+
+for command in (report_card, export, best, rewardbench, serve):
+    cli.add_command(command)
 
 
 def main(args=None):
@@ -490,20 +368,7 @@ def main(args=None):
     Returns
     -------
     code : int
-        0 when it went well; 2 and one line on stderr when not; 130 when interrupted.
+        0 when it went well; 2 and one line on stderr when not; 130 when interrupted;
+        141 when who read the output went away.
     """
     return ends_in_a_line(cli, args)
-
-
-def _check_output(path, force, suffix=None):
-    from skreward.cli.output import check_output
-
-    check_output(path, force, suffix)
-
-
-def _finish(report, started, as_json):
-    from skreward.cli.printing import say
-
-    report["seconds"] = round(time.monotonic() - started, 1)
-    if as_json:
-        say(json.dumps(report, allow_nan=False))

@@ -15,14 +15,9 @@ from typing import Any
 
 import click
 
-from skreward.cli.files import (
-    DataError,
-    ParquetTable,
-    Table,
-    check_delimiter,
-    check_format,
-    import_pyarrow,
-)
+from skreward.cli.files import import_pyarrow
+from skreward.cli.formats import check_delimiter, find_format
+from skreward.cli.table import DataError, ParquetTable, Table
 from skreward.utils.atomic import replacing
 
 # Integers beyond are not exact as float64.
@@ -37,7 +32,7 @@ def check_output(path: Path, force: bool, suffix: str | None = None):
     ``suffix`` is what its name must end in; None asks for the format of a table.
     """
     if suffix is None:
-        check_format(path)
+        find_format(path)
     elif path.suffix != suffix:
         raise click.UsageError(f"{path}: wanted a name that ends in {suffix}")
     folder = path.parent
@@ -69,6 +64,17 @@ def named_errors(path: Path):
         raise DataError(path, None, error.strerror or str(error)) from None
 
 
+def refuse_clash(table: Table, added: Sequence[str]):
+    """Refuse new columns that a table has already."""
+    clash = [name for name in added if name in table.names]
+    if clash:
+        raise table.error(
+            None,
+            f"there is a column {clash[0]!r} already, which would be lost; "
+            f"--suffix _new calls the new one {clash[0] + '_new'!r}",
+        )
+
+
 class Writer:
     """Writes a table with further columns of numbers to a file.
 
@@ -78,14 +84,7 @@ class Writer:
 
     def __init__(self, table: Table, path: Path, added: Sequence[str]):
         self.table, self.path, self.added = table, path, added
-        clash = [name for name in added if name in table.names]
-        if clash:
-            raise table.error(
-                None,
-                f"there is a column {clash[0]!r} already, which would be lost; "
-                "--suffix _new calls the new one "
-                f"{clash[0] + '_new'!r}",
-            )
+        refuse_clash(table, added)
         self._prepare()
 
     def _prepare(self):
@@ -101,16 +100,20 @@ class Writer:
             for column in columns
         ]
         with named_errors(self.path), replacing(self.path) as draft:
-            Path(draft).write_bytes(self._content(values))
+            content = self._content(values)
+            if find_format(self.path).is_packed:
+                content = gzip.compress(content, mtime=0)
+            Path(draft).write_bytes(content)
 
     def _refuse(self, row, name, problem, way_out):
         raise self.table.error(row, f"column {name!r} holds {problem}; {way_out}")
 
 
 class JsonLinesWriter(Writer):
-    """One JSON object a line, packed by the name of the file."""
+    """One JSON object a line; as a list of them with ``is_list``."""
 
     way_out = "write to .parquet, or leave the column out"
+    is_list = False
 
     def _prepare(self):
         self.rows = self.table.rows
@@ -129,13 +132,19 @@ class JsonLinesWriter(Writer):
                 self._refuse(k, name, problem, self.way_out)
 
     def _content(self, columns):
-        lines = (
-            _to_json(row | dict(zip(self.added, new, strict=True))) + "\n"
+        lines = [
+            _to_json(row | dict(zip(self.added, new, strict=True)))
             for row, *new in zip(self.rows, *columns, strict=True)
-        )
-        data = "".join(lines).encode()
-        is_packed = check_format(self.path) == ".jsonl.gz"
-        return gzip.compress(data, mtime=0) if is_packed else data
+        ]
+        if self.is_list:
+            return ("[" + ",\n".join(lines) + "]\n").encode()
+        return "".join(f"{line}\n" for line in lines).encode()
+
+
+class JsonWriter(JsonLinesWriter):
+    """A JSON list of objects, one a line."""
+
+    is_list = True
 
 
 class CsvWriter(Writer):
@@ -252,12 +261,14 @@ class ParquetWriter(Writer):
 
 def make_writer(table: Table, path: Path, added: Sequence[str], delimiter=None):
     """Make the writer for the format that the name of a file says."""
-    check_delimiter(path, delimiter)
-    suffix = check_format(path)
-    if suffix == ".csv":
-        return CsvWriter(table, path, added, delimiter)
-    writer = ParquetWriter if suffix == ".parquet" else JsonLinesWriter
-    return writer(table, path, added)
+    format = find_format(path)
+    check_delimiter(path, delimiter, format)
+    if format.kind in ("csv", "tsv"):
+        return CsvWriter(
+            table, path, added, "\t" if format.kind == "tsv" else delimiter
+        )
+    writers = {"json": JsonWriter, "jsonl": JsonLinesWriter, "parquet": ParquetWriter}
+    return writers[format.kind](table, path, added)
 
 
 def _to_json(value) -> str:

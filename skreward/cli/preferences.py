@@ -1,7 +1,7 @@
 """From a table to what is embedded, which texts meet, and who is preferred."""
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -13,10 +13,12 @@ from skreward.cli.columns import (
     read_labels,
     read_ratings,
     text_cells,
+    with_columns,
 )
-from skreward.cli.files import DataError, Table
-from skreward.cli.layouts import in_pairs
-from skreward.cli.printing import count, listed, warn
+from skreward.cli.files import read_table
+from skreward.cli.layouts import MANY, in_pairs
+from skreward.cli.printing import DROPS, count, listed, warn
+from skreward.cli.table import DataError, Table
 from skreward.data.pairs import EmbeddingPairs
 from skreward.text.embed import warn_of_equal_pairs
 from skreward.text.items import TextItems, TextPairs, TextRowError
@@ -45,8 +47,26 @@ class Preferences:
     items: TextItems
     index: np.ndarray
     y: np.ndarray | None
+    texts: Texts
     ratings: np.ndarray | None = None
-    counts: dict[str, int] = field(default_factory=dict)
+    equal: list[int] = field(default_factory=list)
+    layout: str = ""
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of rows that were left out, by why."""
+        counts = {"n_skipped_rows": self.texts.n_skipped}
+        return counts if self.rated else counts | {"n_equal_pairs": len(self.equal)}
+
+    @property
+    def rated(self) -> bool:
+        """Whether the pairs are made of rated responses."""
+        return self.ratings is not None
+
+    @property
+    def labels(self) -> np.ndarray:
+        """P(first preferred) of every pair."""
+        return np.ones(len(self.index)) if self.y is None else self.y
 
     @property
     def pair_prompts(self):
@@ -69,46 +89,93 @@ class Preferences:
     @property
     def n_contradictions(self):
         """Number of two texts of which some pairs prefer one, and some the other."""
-        y = np.ones(len(self.index)) if self.y is None else self.y
+        key, lead = self._unordered()
+        return len(np.intersect1d(key[lead > 0], key[lead < 0]))
+
+    @property
+    def n_duplicates(self):
+        """Number of pairs that say what another said before: same texts, same label."""
+        return len(self.index) - len(
+            np.unique(np.column_stack(self._unordered()), axis=0)
+        )
+
+    def _unordered(self):
+        """Name two items whatever their order, and how far the first is preferred."""
         low, high = np.sort(self.index, axis=1).T
-        key = low * len(self.items) + high
-        prefers_low = np.where(self.index[:, 0] == low, y - 0.5, 0.5 - y)
-        return len(np.intersect1d(key[prefers_low > 0], key[prefers_low < 0]))
+        lead = np.where(self.index[:, 0] == low, self.labels - 0.5, 0.5 - self.labels)
+        return low * len(self.items) + high, lead
+
+    def pair_table(self) -> Table:
+        """Give a row a pair, with all that the file says of it."""
+        origin = self.texts.table.origin
+        if self.rated:
+            return _of_two(origin, self.texts.table.called("prompt"), self.index)
+        if self.layout not in MANY:
+            return origin
+        sides = ("response_a", "response_b")
+        shown = [
+            row | {name: made[name] for name in sides if name in made}
+            for row, made in zip(origin.rows, self.texts.table.rows, strict=True)
+        ]
+        return Table(origin.path, shown, origin.lines, None, origin.header)
 
     def over(self, rows, n_embedding) -> EmbeddingPairs:
         """Give the pairs over the rows of the items, which begin with an embedding."""
-        warn_of_equal_pairs(rows[:, :n_embedding], self.index)
+        if n_embedding:
+            warn_of_equal_pairs(rows[:, :n_embedding], self.index)
         return EmbeddingPairs(rows, self.index, self.items.prompt_ids)
+
+
+def read_data(
+    path, *, delimiter=None, format=None, columns=None, **reading
+) -> Preferences:
+    """Read pairs and preferences out of a file, and say what is left out of it.
+
+    ``reading`` is of `read_preferences`.
+    """
+    table = read_table(path, delimiter, format)
+    preferences = read_preferences(table, columns, **reading)
+    warn_of_left_out(preferences.texts, preferences.equal)
+    return preferences
 
 
 def read_preferences(
     table: Table,
+    columns: dict[str, str] | None = None,
     *,
     layout="auto",
     label=None,
-    label_values=None,
+    label_map=None,
     drop_bad_rows=False,
     seed=0,
 ) -> Preferences:
     """Read pairs and preferences out of a table, or make them of ratings."""
-    read = in_pairs(table, layout, label)
-    if label_values is not None and read[0] is not table:
-        raise table.error(None, "--label-values goes with a label column of your own")
-    table, label = read
-    form = find_form(table)
-    name = find_label(table, form, label)
-    if label_values is not None and (name is None or form == ("response",)):
-        raise table.error(None, "--label-values goes with a label of pairs")
-    texts = read_rows(table, form, label=name, drop_bad_rows=drop_bad_rows)
-    counts = {"n_skipped_rows": texts.n_skipped}
+    skipped: dict[str, list[int]] = {}
+    if columns:
+        # Who names the columns says that they are of no other layout.
+        known, layout = with_columns(table, columns), ""
+    else:
+        known, label, layout, skipped = in_pairs(
+            table, layout, label, drop_bad_rows=drop_bad_rows
+        )
+        if label_map is not None and known is not table:
+            raise table.error(None, "--label-map goes with a label column of your own")
+    form = find_form(known)
+    name = find_label(known, form, label)
+    if label_map is not None and (name is None or form == ("response",)):
+        raise table.error(None, "--label-map goes with a label of pairs")
+    texts = read_rows(known, form, label=name, drop_bad_rows=drop_bad_rows)
+    texts = replace(texts, skipped=skipped | texts.skipped)
     if isinstance(texts.read, TextItems):
         assert name is not None
         ratings = read_ratings(texts.table, name)
         index, y = _pairs(texts.table, name, ratings, texts.read.prompt_ids, seed)
-        return Preferences(texts.read, index, y, ratings, counts)
-    texts, counts["n_equal_pairs"] = _without_equal_pairs(texts)
-    y = None if name is None else read_labels(texts.table, name, label_values)
-    return Preferences(texts.read.items, texts.read.pairs, y, None, counts)
+        return Preferences(texts.read, index, y, texts, ratings, layout="ratings")
+    texts, equal = _without_equal_pairs(texts)
+    y = None if name is None else read_labels(texts.table, name, label_map)
+    assert isinstance(texts.read, TextPairs)
+    items, pairs, _ = texts.read
+    return Preferences(items, pairs, y, texts, None, equal, layout)
 
 
 def read_rows(table, form, *, label=None, drop_bad_rows=False) -> Texts:
@@ -126,34 +193,46 @@ def read_rows(table, form, *, label=None, drop_bad_rows=False) -> Texts:
         dict(zip(columns, cells, strict=True))
         for cells in zip(*columns.values(), strict=True)
     ]
-    problems = _find_blanks(checked)
+    problems = _find_blanks(table, checked)
     if not problems:
         try:
             return Texts(table, _read_all(rows), form, {})
         except TextRowError as error:
-            problems = {error.row: _problem(error)}
+            problems = {error.row: _problem(table, error)}
             if drop_bad_rows:
-                problems = _find_problems(rows)
+                problems = _find_problems(table, rows)
     elif drop_bad_rows:
-        problems = _find_problems(rows) | problems
+        problems = _find_problems(table, rows) | problems
     if not drop_bad_rows:
         first = min(problems)
-        raise table.error(
-            first, f"{problems[first]}; --drop-bad-rows leaves such rows out"
-        )
+        raise table.error(first, problems[first] + DROPS)
     kept = [k for k in range(len(rows)) if k not in problems]
     skipped = defaultdict(list)
     for k in sorted(problems):
         skipped[problems[k]].append(table.lines[k])
-    said = "; ".join(
+    if not kept:
+        raise DataError(table.path, None, f"every row is bad: {told(skipped)}")
+    read = _read_all([rows[k] for k in kept])
+    return Texts(table.take(kept), read, form, dict(skipped))
+
+
+def told(skipped) -> str:
+    """Say what was wrong with rows, and where."""
+    return "; ".join(
         f"{what} in {count(len(lines), 'row')} ({listed(lines)})"
         for what, lines in skipped.items()
     )
-    if not kept:
-        raise DataError(table.path, None, f"every row is bad: {said}")
-    warn(f"{table.path}: {len(problems)} of {count(len(rows), 'row')} left out: {said}")
-    read = _read_all([rows[k] for k in kept])
-    return Texts(table.take(kept), read, form, dict(skipped))
+
+
+def warn_of_left_out(texts: Texts, equal=()) -> None:
+    """Say on stderr which rows are not read."""
+    path, n = texts.table.path, texts.n_skipped
+    if n:
+        n_rows = n + len(texts.table) + len(equal)
+        warn(f"{path}: {n} of {count(n_rows, 'row')} left out: {told(texts.skipped)}")
+    if equal:
+        said = f"{count(len(equal), 'pair')} of equal texts ({listed(equal)})"
+        warn(f"{path}: {said} left out: they say nothing of a reward")
 
 
 def _read_all(rows):
@@ -167,27 +246,29 @@ def _text_columns(table, form):
     return ("prompt", *form) if has_prompt else form
 
 
-def _find_blanks(columns):
+def _find_blanks(table, columns):
     return {
-        k: f"column {name!r} is empty"
+        k: f"column {table.called(name)!r} is empty"
         for name, cells in reversed(columns.items())
         for k, cell in enumerate(cells)
         if is_blank(cell)
     }
 
 
-def _find_problems(rows):
+def _find_problems(table, rows):
     problems = {}
     for k, row in enumerate(rows):
         try:
             _read_all([row])
         except TextRowError as error:
-            problems[k] = _problem(error)
+            problems[k] = _problem(table, error)
     return problems
 
 
-def _problem(error):
-    column = "" if error.column is None else f"column {error.column!r}: "
+def _problem(table, error):
+    column = ""
+    if error.column is not None:
+        column = f"column {table.called(error.column)!r}: "
     return column + error.problem.removesuffix(".")
 
 
@@ -202,11 +283,24 @@ def _without_equal_pairs(texts):
     """Leave out pairs of a text with itself: they say nothing of a reward."""
     is_equal = texts.read.pairs[:, 0] == texts.read.pairs[:, 1]
     if not is_equal.any():
-        return texts, 0
+        return texts, []
     lines = [texts.table.lines[k] for k in np.flatnonzero(is_equal)]
-    said = f"{count(len(lines), 'pair')} of equal texts ({listed(lines)})"
     if is_equal.all():
+        said = f"{count(len(lines), 'pair')} of equal texts ({listed(lines)})"
         raise DataError(texts.table.path, None, f"there is nothing but {said}")
-    warn(f"{texts.table.path}: {said} left out: they say nothing of a reward")
     kept = texts.table.take(np.flatnonzero(~is_equal).tolist())
-    return read_rows(kept, texts.form), len(lines)
+    rest = read_rows(kept, texts.form)
+    return replace(rest, skipped=texts.skipped), lines
+
+
+def _of_two(table: Table, prompt: str, index) -> Table:
+    """Give what a file says of two rows as one: the prompt, and the rest of either."""
+    names = [name for name in table.names if name != prompt]
+    rows = [
+        {prompt: first.get(prompt)}
+        | {f"{name}_a": first.get(name) for name in names}
+        | {f"{name}_b": second.get(name) for name in names}
+        for first, second in ((table.rows[i], table.rows[j]) for i, j in index)
+    ]
+    lines = [table.lines[i] for i, _ in index]
+    return Table(table.path, rows, lines, None, table.header)

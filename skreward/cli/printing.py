@@ -5,9 +5,16 @@ from contextlib import contextmanager
 
 import click
 
+# Ends what is said of a bad row.
+DROPS = "; --drop-bad-rows leaves such rows out"
+
 
 class StdoutError(Exception):
     """Stdout takes no more; what was written to files is written."""
+
+
+class UnreadError(Exception):
+    """Who reads stdout has gone away, as ``head`` does."""
 
 
 def say(text: str):
@@ -22,10 +29,15 @@ def warn(text: str):
 
 @contextmanager
 def written(output):
-    """Let an error of stdout say that the output was written all the same."""
+    """Let an error of stdout say that the output was written all the same.
+
+    None is no output.
+    """
     try:
         yield
     except StdoutError as error:
+        if output is None:
+            raise
         raise StdoutError(f"{error}; {output} was written") from None
 
 
@@ -42,8 +54,8 @@ def listed(lines, most=5) -> str:
     return f"line {shown}" if len(lines) == 1 else f"lines {shown}"
 
 
-def show_results(title, results, spread, best):
-    """Print one table: a reward a row."""
+def show_results(title, results, spread, best, meaning):
+    """Print one table, a reward a row, and what its columns and its mark mean."""
     from rich.console import Console
     from rich.table import Table
 
@@ -59,8 +71,14 @@ def show_results(title, results, spread, best):
             _figure(result.calibration_error),
         )
     out = io.StringIO()
-    Console(file=out, width=100).print(table)
+    # No colours, whatever the environment says of terminals.
+    Console(file=out, width=100, color_system=None).print(table)
     say("\n".join(line.rstrip() for line in out.getvalue().splitlines()))
+    say(
+        f"* {meaning}. order consistency: share of pairs put in the order of their "
+        f"labels, 0.5 is a coin; {spread}: how far it may be off; calibration error: "
+        "how far stated probabilities are from what happened; - where there is none."
+    )
 
 
 def _figure(value):

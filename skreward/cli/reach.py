@@ -1,33 +1,38 @@
 """What the commands do that take a fitted model to where it is used."""
 
+from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
 
-from skreward.cli.columns import decoded, find_form, is_blank, text_cells
+from skreward.cli.columns import decoded, find_form, is_blank, text_cells, with_columns
 from skreward.cli.features import embedding_of
-from skreward.cli.files import DataError, Table, read_table
-from skreward.cli.output import make_writer
-from skreward.cli.preferences import read_rows
-from skreward.cli.printing import count, say, warn
+from skreward.cli.files import read_table
+from skreward.cli.formats import delimiter_for
+from skreward.cli.loading import check_there, load_model
+from skreward.cli.output import make_writer, refuse_clash
+from skreward.cli.preferences import Texts, read_rows, told, warn_of_left_out
+from skreward.cli.printing import DROPS, count, say, warn
 from skreward.cli.ranks import ranked
+from skreward.cli.table import DataError, Table
 from skreward.datasets.preferences import LayoutError
 from skreward.text.items import TextItems, TextPairs
 
 
-def export(fitted, target: str, output: Path, dtype: str | None, data, delimiter):
+def export(
+    path, target: str, output: Path, dtype: str | None, data, *, expected, reading
+) -> dict[str, Any]:
     """Write a model in another library's form, compared with the model."""
     from skreward import export as room
 
+    check_there(path)
     texts = None
     if data is not None:
-        table = read_table(data, delimiter)
-        read = read_rows(table, find_form(table), drop_bad_rows=True).read
+        read = read_texts_of(data, **reading).read
         texts = read.items if isinstance(read, TextPairs) else read
-    if dtype is not None and target != "sequence-classifier":
-        raise click.UsageError("--dtype goes with --to sequence-classifier")
+    fitted = load_model(path, **expected)
     if target == "onnx":
         rows = None if texts is None else fitted[0].transform(texts)
         about = room.to_onnx(fitted, output, rows)
@@ -47,16 +52,20 @@ def export(fitted, target: str, output: Path, dtype: str | None, data, delimiter
     return {"output": str(output), "to": target, **compared}
 
 
-def best(fitted, data, output, *, n, pairs, suffix, delimiter) -> dict[str, Any]:
+def best(path, data, output, *, n, pairs, suffix, expected, reading) -> dict[str, Any]:
     """Write the best responses of every prompt, or its best and its worst."""
-    table = _with_responses(read_table(data, delimiter))
-    form = find_form(table)
-    if form != ("response",):
+    check_there(path)
+    delimiter = reading["delimiter"]
+    texts = read_texts_of(data, **reading)
+    items, table = texts.read, texts.table
+    if not isinstance(items, TextItems):
         raise table.error(
             None, "wanted the columns prompt, response, or prompt, responses"
         )
-    items = read_rows(table, form).read
-    assert isinstance(items, TextItems)
+    added = [f"{name}{suffix}" for name in ("reward", "rank")]
+    if not pairs:
+        refuse_clash(table.origin, added)
+    fitted = load_model(path, **expected)
     prompt_ids = np.asarray(items.prompt_ids)
     rewards = np.asarray(fitted.predict(items), dtype=float)
     if not np.isfinite(rewards).all():
@@ -67,9 +76,8 @@ def best(fitted, data, output, *, n, pairs, suffix, delimiter) -> dict[str, Any]
     chosen = [k for group in groups for k in group[:n]]
     ranks = [rank + 1 for group in groups for rank in range(min(n, len(group)))]
     writer = make_writer(
-        table.take(chosen), output, [f"reward{suffix}", f"rank{suffix}"],
-        delimiter if output.suffix.lower() == ".csv" else None,
-    )  # fmt: skip
+        table.take(chosen).origin, output, added, delimiter_for(output, delimiter)
+    )
     writer.write([rewards[chosen], ranks])
     few = sum(len(group) < n for group in groups)
     if few:
@@ -81,11 +89,13 @@ def best(fitted, data, output, *, n, pairs, suffix, delimiter) -> dict[str, Any]
     return {"n_rows": len(chosen), "n_prompts": len(groups), "output": str(output)}
 
 
-def rewardbench(fitted, data, output, *, delimiter) -> dict[str, Any]:
+def rewardbench(path, data, output, *, format, delimiter, expected) -> dict[str, Any]:
     """Score RewardBench's file, print its sections, and write its columns."""
     from skreward.integrations import run_rewardbench
 
-    table = read_table(data, delimiter)
+    check_there(path)
+    table = read_table(data, delimiter, format)
+    fitted = load_model(path, **expected)
     rows = [
         {name: _list_of(cell, name, table) for name, cell in row.items()}
         for row in table.rows
@@ -117,7 +127,8 @@ def serve(fitted, host, port, max_body, max_rows) -> dict[str, Any]:
     """Answer requests until interrupted."""
     from skreward.integrations.serve import TOKEN_VARIABLE, run
 
-    name = embedding_of(fitted[0]).model_name_
+    embed = embedding_of(fitted[0])
+    name = "text statistics" if embed is None else embed.model_name_
     say(
         f"serving {name} on http://{host}:{port} (/get_reward, "
         f"/score, /health, /info); {TOKEN_VARIABLE} in the environment asks for a token"
@@ -126,21 +137,41 @@ def serve(fitted, host, port, max_body, max_rows) -> dict[str, Any]:
     return {"host": host, "port": port}
 
 
-def _with_responses(table: Table) -> Table:
-    """Give a table of one response a row, where rows hold lists of them."""
-    if "responses" not in table.names or "response" in table.names:
-        return table
-    rows, lines = [], []
+def read_texts_of(data, *, format, delimiter, columns, drop_bad_rows) -> Texts:
+    """Read the texts of a table, and say what is left out of it."""
+    table = read_table(data, delimiter, format)
+    skipped: dict[str, list[int]] = {}
+    is_named = "response" in columns or "response" in table.names
+    if "responses" in table.names and not is_named:
+        table, skipped = _one_a_row(table, drop_bad_rows)
+    table = with_columns(table, columns)
+    texts = read_rows(table, find_form(table), drop_bad_rows=drop_bad_rows)
+    texts = replace(texts, skipped=skipped | texts.skipped)
+    warn_of_left_out(texts)
+    return texts
+
+
+def _one_a_row(table: Table, drop_bad_rows):
+    """Give a table of one response a row of one whose rows hold lists of them."""
+    rows, lines, skipped = [], [], defaultdict(list)
     for k, row in enumerate(table.rows):
         responses = _list_of(row.get("responses"), "responses", table)
+        problem = None
         if not isinstance(responses, list) or not responses:
-            raise table.error(k, "column 'responses': wanted a list of texts")
-        if any(is_blank(response) for response in responses):
-            raise table.error(k, "column 'responses': a response is empty")
+            problem = "column 'responses': wanted a list of texts"
+        elif any(is_blank(response) for response in responses):
+            problem = "column 'responses': a response is empty"
+        if problem is not None and not drop_bad_rows:
+            raise table.error(k, problem + DROPS)
+        if problem is not None:
+            skipped[problem].append(table.lines[k])
+            continue
         rest = {name: cell for name, cell in row.items() if name != "responses"}
         rows += [rest | {"response": response} for response in responses]
         lines += [table.lines[k]] * len(responses)
-    return Table(table.path, rows, lines, None, table.header)
+    if not rows:
+        raise DataError(table.path, None, f"every row is bad: {told(skipped)}")
+    return Table(table.path, rows, lines, None, table.header), dict(skipped)
 
 
 def _list_of(cell, name, table: Table):
@@ -168,7 +199,7 @@ def _write_pairs(table, groups, rewards, data, output, suffix, delimiter):
     made = Table(data, rows, [table.lines[g[0]] for g in told_apart])
     writer = make_writer(
         made, output, [f"reward_chosen{suffix}", f"reward_rejected{suffix}"],
-        delimiter if output.suffix.lower() == ".csv" else None,
+        delimiter_for(output, delimiter),
     )  # fmt: skip
     writer.write([rewards[[g[k] for g in told_apart]] for k in (0, -1)])
     n_left = len(groups) - len(told_apart)

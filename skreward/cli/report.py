@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from skreward.cli.commands import load_model
-from skreward.cli.files import read_table
+from skreward.cli.formats import PIPE
+from skreward.cli.loading import check_there, load_model
 from skreward.cli.output import named_errors
-from skreward.cli.preferences import read_preferences
+from skreward.cli.preferences import read_data
 from skreward.cli.printing import count, say, written
 from skreward.report import ReportCard
 from skreward.report.charts import require_matplotlib
@@ -30,8 +30,9 @@ def run(
 ) -> dict[str, Any]:
     """Judge one or two models on the pairs of a file, and write the page."""
     require_matplotlib("skreward report")
-    table = read_table(data, reading.pop("delimiter"))
-    preferences = read_preferences(table, **reading)
+    for file in (model, *([] if other_file is None else [other_file])):
+        check_there(file)
+    preferences = read_data(data, **reading)
     models = [(model, load_model(model, **expected))]
     if other_file is not None:
         free = expected | {"model": None, "template": None}
@@ -47,7 +48,7 @@ def run(
         evidence,
         *judged,
         data_name=data.name,
-        data_file=_about_file(data),
+        data_file={} if data == PIPE else _about_file(data),
         n_examples=n_examples,
     )
     html = card.to_html()

@@ -12,6 +12,10 @@ from sklearn.utils import Bunch
 Row = dict[str, Any]
 
 
+# What a row raises whose cells are not what its columns promise.
+MISSHAPEN = (AttributeError, IndexError, KeyError, TypeError)
+
+
 class Preference(NamedTuple):
     """One comparison: the row, P(first preferred), and who said so, how strongly."""
 
@@ -118,10 +122,9 @@ def read_preferences(
     layout = find_layout(rows, label) if layout == "auto" else layout
     if layout not in LAYOUTS:
         raise ValueError(f"layout must be one of {sorted(LAYOUTS)}, got {layout!r}.")
-    _check_columns(rows, layout)
     kept: list[Preference] = []
     dropped: Counter[str] = Counter()
-    for preference in LAYOUTS[layout].read(rows, label):
+    for preference in _read(rows, layout, label):
         if _key(preference.first) == _key(preference.second):
             dropped["equal texts"] += 1
         elif preference.target == 0.5 and ties == "drop":
@@ -137,6 +140,47 @@ def read_preferences(
         rows=np.array([preference.row for preference in kept], dtype=np.intp),
         layout=layout,
     )
+
+
+def _read(rows, layout, label) -> list[Preference]:
+    """Read rows; LayoutError for the first that is not of the layout."""
+    _check_columns(rows, layout)
+    try:
+        return _with_prompts(LAYOUTS[layout].read(rows, label), layout)
+    except MISSHAPEN:
+        problems = (problem_of(row, layout, label) for row in rows)
+        for k, problem in enumerate(problems):
+            if problem is not None:
+                raise LayoutError(k, problem) from None
+        raise
+
+
+def _with_prompts(read, layout) -> list[Preference]:
+    """List what is read; only dialogues may go without a prompt."""
+    preferences = list(read)
+    for preference in preferences:
+        if preference.prompt is None and layout != "pairs":
+            raise LayoutError(preference.row, "the prompt is missing.")
+    return preferences
+
+
+def problem_of(row: Row, layout: str, label: str | None = None) -> str | None:
+    """Say what keeps a row from being of a layout; None where nothing does."""
+    try:
+        _check_columns([row], layout)
+        _with_prompts(LAYOUTS[layout].read([row], label), layout)
+    except LayoutError as error:
+        return error.problem
+    except MISSHAPEN:
+        return f"the row is not shaped as those of layout {layout!r}."
+    return None
+
+
+def columns_of(layout: str, label: str | None = None) -> list[str]:
+    """Name every column that a layout may read."""
+    known = LAYOUTS[layout]
+    named = set() if label is None else {label}
+    return sorted(known.columns | known.optional | named)
 
 
 def find_layout(rows: list[Row], label: str | None = None) -> str:
@@ -416,11 +460,12 @@ def _always(row, label) -> bool:
 
 
 class Layout(NamedTuple):
-    """The columns of a layout, what else tells it, and how it is read."""
+    """The columns of a layout, what else tells it, how and what else is read."""
 
     columns: frozenset[str]
     read: Callable[[list[Row], str | None], Iterator[Preference]]
     fits: Callable[[Row, str | None], bool] = _always
+    optional: frozenset[str] = frozenset()
 
 
 def _columns(names: str) -> frozenset[str]:
@@ -436,9 +481,15 @@ LAYOUTS = {
         _read_55k,
     ),
     "arena-140k": Layout(
-        _columns("conversation_a conversation_b winner"), _read_conversations
+        _columns("conversation_a conversation_b winner"),
+        _read_conversations,
+        optional=_columns("judge"),
     ),
-    "arena": Layout(_columns("prompt response_a response_b winner"), _read_arena),
+    "arena": Layout(
+        _columns("prompt response_a response_b winner"),
+        _read_arena,
+        optional=_columns("judge"),
+    ),
     "helpsteer3": Layout(
         _columns("context response1 response2 overall_preference"),
         _read_strengths("context", "response1", "response2", "overall_preference"),
@@ -453,19 +504,27 @@ LAYOUTS = {
         _columns("prompt response_0 response_1"),
         _read_pku,
         lambda row, label: bool({"better_response_id", "safer_response_id"} & set(row)),
+        _columns("better_response_id safer_response_id"),
     ),
     "shp": Layout(_columns("history human_ref_A human_ref_B labels"), _read_shp),
-    "summarize": Layout(_columns("info summaries choice"), _read_summaries),
+    "summarize": Layout(
+        _columns("info summaries choice"),
+        _read_summaries,
+        optional=_columns("worker"),
+    ),
     "rewardbench2": Layout(
         _columns("prompt chosen rejected"),
         _read_rewardbench2,
         lambda row, label: _is_list_of_strings(row["chosen"]),
     ),
-    "pairs": Layout(_columns("chosen rejected"), _read_pairs),
+    "pairs": Layout(
+        _columns("chosen rejected"), _read_pairs, optional=_columns("prompt margin")
+    ),
     "labelled": Layout(
         _columns("prompt response_a response_b"),
         _read_labelled,
         lambda row, label: (label or "label") in row,
+        _columns("label"),
     ),
     "ratings": Layout(
         _columns("prompt response"),

@@ -7,10 +7,10 @@ import numpy as np
 
 from skreward.text.cache import Cut, EmbeddingCache
 from skreward.text.items import TextItems, render
+from skreward.utils.progress import progress
 
 # What a kill at any moment may cost, in seconds of computing.
 FLUSH_SECONDS = 2.0
-LONG_SECONDS = 2.0
 # A number this far below the others of its row is what is left of rounding.
 NOISE = 2.0**-16
 
@@ -28,8 +28,8 @@ def embed_items(
     template : str
     batch_size : int
     cache_dir : path or None
-    bar : bool or "auto"
-        Whether to show a progress bar; "auto" after two seconds, on a terminal.
+    bar : bool, "auto" or "lines"
+        Whether to show progress, as in `skreward.utils.progress`.
     warn : bool, default=True
         Whether to warn of texts that are cut.
 
@@ -97,13 +97,13 @@ def _compute(distinct, known, encoder, cache, batch_size, bar):
         fresh: dict[str, np.ndarray] = {}
         cut: dict[str, Cut] = {}
         flushed = time.monotonic()
-        with progress_bar(len(missing), bar) as progress:
+        with progress(len(missing), "embedding", "texts", bar) as shown:
             for batch in encoder.batches(missing, batch_size):
                 rows, cuts = encoder.encode(batch)
                 _check_finite(rows, batch)
                 fresh.update(zip(batch, without_noise(rows), strict=True))
                 cut.update((t, how) for t, how in zip(batch, cuts, strict=True) if how)
-                progress.update(len(batch))
+                shown.update(len(batch))
                 if time.monotonic() - flushed > FLUSH_SECONDS:
                     cache.put(fresh, cut)
                     computed |= fresh
@@ -162,18 +162,6 @@ def _check_finite(rows, batch):
             "the model gives an embedding that is not finite for the text that begins "
             f"{text[:60]!r}; try dtype='float32'."
         )
-
-
-def progress_bar(n, bar):
-    """Make a bar of n texts; "auto" waits two seconds, and wants a terminal."""
-    from tqdm.auto import tqdm
-
-    if bar == "auto":
-        # None: only where the output is a terminal.
-        return tqdm(
-            total=n, desc="embedding", unit="text", delay=LONG_SECONDS, disable=None
-        )
-    return tqdm(total=n, desc="embedding", unit="text", disable=not bar)
 
 
 CUT_HERE = (

@@ -16,10 +16,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from skreward.text.cache import EmbeddingCache
 from skreward.text.client import EmbeddingClient, check_url
-from skreward.text.embed import FLUSH_SECONDS, progress_bar, without_noise
+from skreward.text.embed import FLUSH_SECONDS, without_noise
 from skreward.text.items import check_template, render
 from skreward.text.transformer import _as_given, _check_texts, _items, _PairsOrItems
 from skreward.utils.compat import Interval, StrOptions, fit_context
+from skreward.utils.progress import progress
 from skreward.utils.typing import FilePath
 
 __all__ = ["EndpointEmbeddingTransformer"]
@@ -84,8 +85,9 @@ class EndpointEmbeddingTransformer(
         and text. Several processes may use it at once. None keeps them for the
         process alone.
 
-    show_progress : bool or "auto", default="auto"
-        A progress bar; "auto" shows one on a terminal after two seconds.
+    show_progress : bool, "auto" or "lines", default="auto"
+        A progress bar; "auto" shows one on a terminal after two seconds, "lines" does
+        so too and elsewhere, as in a log, writes a line to stderr every ten seconds.
 
     Attributes
     ----------
@@ -147,7 +149,7 @@ class EndpointEmbeddingTransformer(
         "api_key_variable": [str, None],
         "normalize": ["boolean"],
         "cache_dir": [str, os.PathLike, None],
-        "show_progress": ["boolean", StrOptions({"auto"})],
+        "show_progress": ["boolean", StrOptions({"auto", "lines"})],
     }
 
     def __init__(
@@ -163,7 +165,7 @@ class EndpointEmbeddingTransformer(
         api_key_variable: str | None = "OPENAI_API_KEY",
         normalize: bool = False,
         cache_dir: FilePath | None = None,
-        show_progress: bool | Literal["auto"] = "auto",
+        show_progress: bool | Literal["auto", "lines"] = "auto",
     ) -> None:
         self.url = url
         self.model_name = model_name
@@ -270,7 +272,7 @@ class EndpointEmbeddingTransformer(
         done: dict[str, np.ndarray] = {}
         fresh: dict[str, np.ndarray] = {}
         flushed = time.monotonic()
-        with progress_bar(len(texts), self.show_progress) as progress:
+        with progress(len(texts), "embedding", "texts", self.show_progress) as shown:
             try:
                 for batch, rows in client.embed(texts) if texts else ():
                     width = _check_width(client, rows.shape[1], width)
@@ -278,7 +280,7 @@ class EndpointEmbeddingTransformer(
                     if self.normalize:
                         rows = _unit_rows(rows)
                     fresh.update(zip(batch, rows, strict=True))
-                    progress.update(len(batch))
+                    shown.update(len(batch))
                     if time.monotonic() - flushed > FLUSH_SECONDS:
                         cache.put(fresh)
                         done |= fresh

@@ -186,6 +186,17 @@ def _default_here(snapshot_download, options) -> str | None:
     return path
 
 
+def default_folder() -> str | None:
+    """Give the folder of the default model where it lies on this machine, or None.
+
+    The hub is not asked.
+    """
+    from huggingface_hub import snapshot_download
+
+    options = {"allow_patterns": list(PATTERNS), "ignore_patterns": list(IGNORED)}
+    return _default_here(snapshot_download, options)
+
+
 def _commit(path: str) -> str | None:
     name = Path(path).name
     return name if re.fullmatch("[0-9a-f]{40}", name) else None

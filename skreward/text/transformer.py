@@ -170,8 +170,9 @@ class LLMEmbeddingTransformer(
         A folder that keeps embeddings on disk, by hashes of model and text. Several
         processes may use it at once. None keeps them for the process alone.
 
-    show_progress : bool or "auto", default="auto"
-        A progress bar; "auto" shows one on a terminal after two seconds.
+    show_progress : bool, "auto" or "lines", default="auto"
+        A progress bar; "auto" shows one on a terminal after two seconds, "lines" does
+        so too and elsewhere, as in a log, writes a line to stderr every ten seconds.
 
     revision : str, default=None
         Branch, tag or commit of a hub model.
@@ -293,7 +294,7 @@ class LLMEmbeddingTransformer(
         "dtype": [StrOptions({"auto", "float32", "bfloat16", "float16"})],
         "normalize": ["boolean"],
         "cache_dir": [str, os.PathLike, None],
-        "show_progress": ["boolean", StrOptions({"auto"})],
+        "show_progress": ["boolean", StrOptions({"auto", "lines"})],
         "revision": [str, None],
         "trust_remote_code": ["boolean"],
     }
@@ -312,7 +313,7 @@ class LLMEmbeddingTransformer(
         dtype: str = "auto",
         normalize: bool = False,
         cache_dir: FilePath | None = None,
-        show_progress: bool | Literal["auto"] = "auto",
+        show_progress: bool | Literal["auto", "lines"] = "auto",
         revision: str | None = None,
         trust_remote_code: bool = False,
     ) -> None:

@@ -10,6 +10,12 @@ from tests.cli.tables import good_and_bad, write_jsonl
 from tests.tiny_models import CHAT, save_tiny
 
 
+@pytest.fixture(autouse=True)
+def no_progress(monkeypatch):
+    """On a busy machine anything takes two seconds, and lines are shown then."""
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+
+
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory):
     """Folder of a language model that takes milliseconds."""

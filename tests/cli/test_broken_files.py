@@ -16,8 +16,8 @@ WANTED = (
 )
 UNDERSTOOD = (
     "; understood are 1 / 0, numbers between, 1 / -1, A / B, first / second, True / "
-    "False, tie; or say which prefers the first and which the second, and which is a "
-    "tie: --label-values FIRST,SECOND[,TIE]"
+    "False, tie; or say of each value how likely the first is preferred, as in "
+    "--label-map A=1,B=0,tie=.5"
 )
 
 BROKEN = {
@@ -26,7 +26,8 @@ BROKEN = {
     "another extension": (
         "x.txt",
         PAIR,
-        "PATH: unknown extension; wanted .jsonl, .jsonl.gz, .csv, .parquet",
+        "PATH: unknown extension; wanted .jsonl, .jsonl.gz, .json, .json.gz, .csv, "
+        ".csv.gz, .tsv, .tsv.gz, .parquet; or say what it is by --format",
     ),
     "broken JSON": (
         "x.jsonl",

@@ -55,17 +55,19 @@ def test_labels_that_are_unambiguous(labels, y):
     ],
 )
 def test_labels_that_are_not_show_what_was_seen(labels, line):
-    with pytest.raises(DataError, match=f":{line}: column 'label'.*--label-values"):
+    with pytest.raises(DataError, match=f":{line}: column 'label'.*--label-map"):
         read_labels(table_of(labels), "label")
 
 
 def test_labels_by_the_names_that_the_caller_gives():
     votes = table_of([2, 1.0, "0", "2"])
-    assert_array_equal(read_labels(votes, "label", ["1", "2", "0"]), [0, 1, 0.5, 0])
+    assert_array_equal(
+        read_labels(votes, "label", {"1": 1, "2": 0, "0": 0.5}), [0, 1, 0.5, 0]
+    )
     sides = table_of(["left", "Right "])
-    assert_array_equal(read_labels(sides, "label", ["left", "right"]), [1, 0])
+    assert_array_equal(read_labels(sides, "label", {"left": 1, "right": 0}), [1, 0])
     with pytest.raises(DataError, match=r":3:.*'0' prefers.*'1', '2' alone"):
-        read_labels(votes, "label", ["1", "2"])
+        read_labels(votes, "label", {"1": 1, "2": 0})
 
 
 @pytest.mark.parametrize(
@@ -90,8 +92,8 @@ def test_what_is_not(cell):
         (True, False, []),
         (1, -1, []),
         ("first", "second", []),
-        (1, 2, ["--label-values", "1,2"]),
-        ("left", "right", ["--label-values", "left,right,none"]),
+        (1, 2, ["--label-map", "1=1,2=0"]),
+        ("left", "right", ["--label-map", "left=1,right=0,none=.5"]),
     ],
 )
 def test_every_way_to_write_a_label_says_the_same(
@@ -135,7 +137,7 @@ def test_delimiters(command, tmp_path, model):
         assert out.read_text().splitlines()[0].split(mark) == wanted
     jsonl = write_jsonl(tmp_path / "x.jsonl", good_and_bad())
     said = command.refused("evaluate", model, jsonl, "--delimiter", ";")
-    assert "--delimiter goes with .csv files" in said
+    assert "--delimiter goes with .csv and .csv.gz files alone" in said
     assert "one character" in command.refused(
         "evaluate", model, path, "--delimiter", ";;"
     )
@@ -143,11 +145,20 @@ def test_delimiters(command, tmp_path, model):
 
 def test_options_that_cannot_act_are_refused(command, tmp_path, model):
     pairs = write_jsonl(tmp_path / "x.jsonl", good_and_bad())
-    said = command.refused("evaluate", model, pairs, "--label-values", "1,2")
-    assert "--label-values goes with a label" in said
-    for values in ("1", "1,1", "1,2,3,4", "a,A"):
-        said = command.refused("evaluate", model, pairs, "--label-values", values)
-        assert "two or three distinct values" in said
+    said = command.refused("evaluate", model, pairs, "--label-map", "1=1,2=0")
+    assert "--label-map goes with a label" in said
+    for values, problem in (
+        ("1", "'1': wanted a value of the label and how likely"),
+        ("A=1,=0", "'=0': wanted"),
+        ("A=1,B=2", "'B=2': wanted"),
+        ("A=1,B=nan", "'B=nan': wanted"),
+        ("A=yes", "'A=yes': wanted"),
+        ("A=1,B=0,a=.5", "'a' is there twice"),
+        ("1=1,2=0,1.0=0", "'1.0' is there twice"),
+    ):
+        said = command.refused("evaluate", model, pairs, "--label-map", values)
+        assert "--label-map" in said
+        assert problem in said
 
 
 # -- rows that are left out

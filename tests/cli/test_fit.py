@@ -19,6 +19,7 @@ from skreward import (
 )
 from skreward.cli import comparison
 from skreward.cli.features import embedding_of, scaled
+from skreward.cli.rewards import Recipe
 from skreward.datasets import make_preferences
 from skreward.export import fold
 from skreward.metrics import expected_calibration_error, order_consistency_score
@@ -63,18 +64,17 @@ def test_soft_labels_work_with_every_reward(fit, soft):
 
 def test_the_device_binds_the_reward_too(fit, tmp_path, monkeypatch):
     asked = []
+    candidates = Recipe.candidates
     monkeypatch.setattr(
-        "skreward.cli.commands.candidates",
-        lambda seed, width, inner, device: (
-            asked.append(device) or comparison.candidates(seed, width, inner, device)
-        ),
+        "skreward.cli.rewards.Recipe.candidates",
+        lambda recipe: asked.append(recipe.device) or candidates(recipe),
     )
     report_of(fit(good_and_bad(), "--device", "cpu", "--reward", "network", "--json"))
     assert asked == ["cpu"]
-    for reward in comparison.candidates(0, 4, device="cpu").values():
+    for reward in candidates(Recipe(0, 4, device="cpu")).values():
         devices = {k: v for k, v in reward.get_params().items() if "device" in k}
         assert set(devices.values()) <= {"cpu"}
-    network = comparison.candidates(0, 4, device="cpu")["network"][-1]
+    network = candidates(Recipe(0, 4, device="cpu"))["network"][-1]
     assert network.device == "cpu"
     # A model that was fitted on one device is read on a machine without it.
     fitted = skreward.load(tmp_path / "m.skops")
@@ -248,11 +248,11 @@ def test_a_reward_without_probabilities_has_no_calibration(preferences):
 
 def test_rewards_that_are_compared_take_every_label(preferences):
     y = np.where(np.arange(len(preferences.y)) % 3, preferences.y, 0.5)
-    for name, reward in comparison.candidates(0, 4, inner_folds=1).items():
+    for name, reward in Recipe(0, 4, inner_folds=1).candidates().items():
         fitted = reward.fit(preferences.pairs, y)
         assert fitted.score(preferences.pairs, preferences.y) > 0.6, name
     assert isinstance(
-        comparison.candidates(0, 4)["network"][-1], BradleyTerryMLPRegressor
+        Recipe(0, 4).candidates()["network"][-1], BradleyTerryMLPRegressor
     )
 
 

@@ -84,7 +84,9 @@ def as_parquet(rows):
     try:
         pq.write_table(pa.Table.from_pylist(rows), out)
     except (pa.ArrowException, OverflowError, UnicodeEncodeError, TypeError):
-        texts = [{name: repr(cell) for name, cell in row.items()} for row in rows]
+        texts = [
+            {ascii(name): repr(cell) for name, cell in row.items()} for row in rows
+        ]
         pq.write_table(pa.Table.from_pylist(texts), out)
     return out.getvalue()
 
@@ -101,7 +103,7 @@ CONTENT = st.one_of(
 )
 VALUE = st.text(max_size=4) | st.sampled_from(["label", "0", "1", "cpu", "auto", "1,2"])
 ALL = ["--json", "--drop-bad-rows", "-h"]
-READING = ["--label", "--label-values", "--delimiter"]
+READING = ["--label", "--label-map", "--delimiter"]
 EXPECTED = ["--template", "--trust", "--max-bytes"]
 FITTING = ["--device", "--seed", "--folds", "--max-length", "--reward", "--template"]
 

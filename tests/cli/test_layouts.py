@@ -52,7 +52,8 @@ def test_fit_and_evaluate_tell_the_layout(tiny, tmp_path, capsys):
     assert main(["evaluate", str(out), str(data), "--layout", "shp"]) == 2
     assert "layout 'shp' has a column" in capsys.readouterr().err
     assert main(["evaluate", str(out), str(data), "--layout", "mine"]) == 2
-    assert "--layout: wanted one of auto, arena-55k" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "'--layout': 'mine' is not one of 'auto', 'arena-55k'" in said
 
 
 def test_lines_of_the_file_are_named(tmp_path):
@@ -99,10 +100,10 @@ def test_json_in_a_csv_cell(tmp_path):
     assert read_preferences(read_table(path)).y.tolist() == [0.0]
 
 
-def test_label_values_are_for_own_labels(tmp_path):
+def test_a_label_map_is_for_own_labels(tmp_path):
     table = read_table(write(tmp_path / "data.jsonl", steered(2)))
     with pytest.raises(DataError, match="a label column of your own"):
-        read_preferences(table, label_values=["1", "0"])
+        read_preferences(table, label_map={"1": 1, "0": 0})
 
 
 def test_unpaired_data_are_refused_with_a_word(tmp_path):

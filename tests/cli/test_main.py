@@ -66,7 +66,7 @@ def test_an_interrupt_that_falls_into_a_finalizer(command, tmp_path, monkeypatch
         for _ in range(1000):
             time.sleep(0.01)
 
-    monkeypatch.setattr("skreward.cli.commands.make_embedding", work)
+    monkeypatch.setattr("skreward.cli.fitting.make_embedding", work)
     before = sys.unraisablehook
     # What runs in the background is started with interrupts ignored.
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -124,7 +124,7 @@ def test_every_error_ends_in_one_line(capfd, tmp_path, monkeypatch, error, line)
     def fail(*args, **options):
         raise error
 
-    monkeypatch.setattr("skreward.cli.commands.make_embedding", fail)
+    monkeypatch.setattr("skreward.cli.fitting.make_embedding", fail)
     args = ["fit", "x.jsonl", "-o", str(tmp_path / "m.skops")]
     assert main.main(args) == 2
     out, err = capfd.readouterr()

@@ -8,7 +8,7 @@ from datasets import Dataset
 from numpy.testing import assert_array_equal
 
 from skreward.datasets import read_preferences
-from skreward.datasets.preferences import LAYOUTS
+from skreward.datasets.preferences import LAYOUTS, LayoutError
 from skreward.text.tables import read_texts
 
 GOOD, BAD = "Of course: here it is.", "No."
@@ -388,3 +388,20 @@ def test_a_reward_is_learned_from_any_of_them(preferences):
         model = make_pipeline(TextStatisticsTransformer(), BradleyTerryRegressor())
         model.fit(data.pairs, data.y)
         assert_array_equal(np.sign(model.predict(data.pairs)), np.sign(data.y - 0.5))
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        ({"prompt": "p", "answers": None}, "row 1: the row is not shaped as those of"),
+        ({"prompt": "p", "answers": [1]}, "row 1: the row is not shaped as those of"),
+        (
+            {"prompt": None, "answers": [{"answer": t, "rank": 1} for t in "ab"]},
+            "row 1: the prompt is missing",
+        ),
+    ],
+)
+def test_a_row_of_another_shape_is_named(row, problem):
+    good = {"prompt": "p", "answers": [{"answer": t, "rank": 1} for t in "ab"]}
+    with pytest.raises(LayoutError, match=problem):
+        read_preferences([good, row])

@@ -26,7 +26,7 @@ from skreward import (
     EndpointEmbeddingTransformer,
     LLMEmbeddingTransformer,
 )
-from skreward.cli.commands import load_model
+from skreward.cli.loading import load_model
 from skreward.metrics import order_consistency_scorer
 from skreward.model_selection import PromptDisjointKFold
 from skreward.text import client
@@ -349,6 +349,8 @@ def test_in_a_pipeline_and_a_search_and_a_file(server, tmp_path):
     assert_array_equal(load_model(path, model="m", **reading).predict(rows), wanted)
     with pytest.raises(ValueError, match="fitted with model 'm', not 'other'"):
         load_model(path, model="other", **reading)
+    with pytest.raises(ValueError, match="--device cannot act"):
+        load_model(path, device="cpu", **reading)
 
 
 def test_a_changed_model_is_refused(server):
