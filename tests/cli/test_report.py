@@ -95,7 +95,9 @@ def test_what_is_wrong_is_told_before_the_work(command, model, unseen, tmp_path)
     )
     missing = tmp_path / "no.jsonl"
     # Bad data come first: a model takes a while to load.
-    told = command.refused("report", tmp_path / "no.skops", missing, "-o", out)
+    no_model = tmp_path / "bad.skops"
+    no_model.write_text("no model")
+    told = command.refused("report", no_model, missing, "-o", out)
     assert told == f"{missing}: No such file or directory"
     told = command.refused("report", tmp_path / "no.skops", unseen, "-o", out)
     assert "no.skops" in told
