@@ -61,7 +61,7 @@ def parser():
     common.add_argument(
         "--recipe",
         default=grid.MATCHED,
-        help=f"training, out of {', '.join((grid.MATCHED, *grid.PAPER_RECIPES))}; "
+        help=f"training, out of {', '.join(grid.RECIPES)}; "
         "all but the first are for networks",
     )
     common.add_argument("--pools", help="encoders, instead of those of the grid")
@@ -132,7 +132,7 @@ def _table(options):
     models = _choices(
         "--models", options.models, grid.PAPER_MODELS + grid.LINEAR_MODELS
     )
-    recipes = _choices("--recipe", options.recipe, (grid.MATCHED, *grid.PAPER_RECIPES))
+    recipes = _choices("--recipe", options.recipe, grid.RECIPES)
     table = grid.Table(
         data=source.label,
         pools=tuple((options.pools or ",".join(responses.pools)).split(",")),

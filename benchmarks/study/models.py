@@ -17,8 +17,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import StandardScaler
 
 from benchmarks.study.baselines import STATISTICS
-from benchmarks.study.paper_recipe import PaperRewardModel
-from benchmarks.study.settings import PAPER_RECIPES
+from benchmarks.study.paper_recipe import HIDDEN, NARROW, PaperRewardModel
+from benchmarks.study.settings import PAPER_RECIPES, WIDE
 from skreward import (
     BradleyTerryMLPRegressor,
     BradleyTerryRegressor,
@@ -28,7 +28,6 @@ from skreward import (
 )
 from skreward.models.network import fit_together
 
-HIDDEN = (256, 128)
 # With a strong penalty the loss hardly falls in the first epochs.
 NETWORK = {"tol": 1e-5, "n_iter_no_change": 4, "device": "cpu"}
 # Labellings of one stack: their weights, and Adam's, stay in the cache.
@@ -87,9 +86,10 @@ def fit(model, recipe, problem, choice):
     if recipe in PAPER_RECIPES:
         return _by_paper(model, recipe, problem)
     problem = problem.scaled()
+    hidden = HIDDEN if recipe == WIDE else NARROW
     return {
-        "bt-mlp": partial(_networks, _bradley_terry_network),
-        "clf-mlp": partial(_networks, _classifier_network),
+        "bt-mlp": partial(_networks, partial(_bradley_terry_network, hidden)),
+        "clf-mlp": partial(_networks, partial(_classifier_network, hidden)),
         "clf-lgbm": _trees,
         "bt-linear": partial(_linear, _preferences),
         "clf-linear": partial(_linear, _wins_over_nothing),
@@ -142,13 +142,13 @@ def _networks(make, problem, choice):
     return fitted
 
 
-def _bradley_terry_network(seed, choice):
-    return BradleyTerryMLPRegressor(HIDDEN, **NETWORK, random_state=seed, **choice)
+def _bradley_terry_network(hidden, seed, choice):
+    return BradleyTerryMLPRegressor(hidden, **NETWORK, random_state=seed, **choice)
 
 
-def _classifier_network(seed, choice):
+def _classifier_network(hidden, seed, choice):
     return PairwiseClassifierReward(
-        RewardMLPClassifier(HIDDEN, **NETWORK, random_state=seed, **choice)
+        RewardMLPClassifier(hidden, **NETWORK, random_state=seed, **choice)
     )
 
 

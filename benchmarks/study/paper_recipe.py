@@ -8,6 +8,8 @@ from sklearn.base import BaseEstimator
 from torch import nn
 
 HIDDEN = (1024, 512)
+# Of the study's networks: a sixth of the time, and they order as well.
+NARROW = (256, 128)
 BATCH = 10_240
 MAX_EPOCHS = 30
 MAX_EPOCHS_TO_BEST = 200
@@ -41,6 +43,8 @@ class PaperRewardModel(BaseEstimator):
         and restore the weights that were best.
     scales : bool
         Centre and scale the items by those in the pairs.
+    hidden : tuple of int
+        Widths of the two hidden layers.
     """
 
     def __init__(
@@ -51,12 +55,14 @@ class PaperRewardModel(BaseEstimator):
         *,
         keeps_best=False,
         scales=False,
+        hidden=HIDDEN,
     ):
         self.objective = objective
         self.validation_split = validation_split
         self.random_state = random_state
         self.keeps_best = keeps_best
         self.scales = scales
+        self.hidden = hidden
 
     @classmethod
     def of_recipe(cls, objective, recipe, random_state):
@@ -68,6 +74,7 @@ class PaperRewardModel(BaseEstimator):
             random_state,
             keeps_best="best" in changes,
             scales="scaled" in changes,
+            hidden=HIDDEN if "wide" in changes else NARROW,
         )
 
     def fit(self, X, y):
@@ -82,7 +89,7 @@ class PaperRewardModel(BaseEstimator):
         items = torch.from_numpy((items - self.shift_) / self.scale_)
         rows, labels = self._rows(X.index, np.asarray(y))
         training, validating = self._split(X, len(rows) // 2, rng)
-        self.network_ = _network(items.shape[1], generator)
+        self.network_ = _network(items.shape[1], self.hidden, generator)
         self._train(items, rows, labels, training, validating, generator)
         return self
 
@@ -171,12 +178,12 @@ class AsPublished(PaperRewardModel):
         return self.network_(items[rows.reshape(-1)]).view(rows.shape)
 
 
-def _network(n_features, generator):
+def _network(n_features, hidden, generator):
     """Build the network with torch's default initialisation, seeded."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))
-        widths = (n_features, *HIDDEN)
+        widths = (n_features, *hidden)
         layers = []
-        for n_in, n_out in zip(widths, HIDDEN, strict=False):
+        for n_in, n_out in zip(widths, hidden, strict=False):
             layers += [nn.Linear(n_in, n_out), nn.ReLU()]
-        return nn.Sequential(*layers, nn.Linear(HIDDEN[-1], 1))
+        return nn.Sequential(*layers, nn.Linear(hidden[-1], 1))

@@ -15,7 +15,9 @@ A line holds:
     "paper-pair" and "paper-prompt" for the paper's by its validation split, and
     "paper-row+best", "paper-row+scaled" and "paper-prompt+best+scaled" for the paper's
     with one thing after the other as in matched training: stopping where the held out
-    loss is best, items that are scaled, all of it.
+    loss is best, items that are scaled, all of it. All networks have the same layers,
+    256 and 128 wide; "matched+wide", "paper-row+wide", "paper-pair+wide" and
+    "paper-prompt+wide" are those with the paper's 1024 and 512.
 ``order_consistency``, ``order_consistency_similar_length``, ``order_consistency_cross``
     Share of pairs of test responses in the right order: of one prompt (the mean over
     pairs, not over prompts); of those where neither is a tenth longer (None where

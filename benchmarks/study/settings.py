@@ -12,9 +12,10 @@ QUANTITIES = (5_000, 10_000, 20_000, 40_000)
 SEEDS = (0, 1, 2, 3, 4)
 PAPER_MODELS = ("bt-mlp", "clf-mlp", "clf-lgbm")
 LINEAR_MODELS = ("bt-linear", "clf-linear")
-MATCHED = "matched"
+# The same training for all models, and the same with the paper's wider layers.
+MATCHED, WIDE = "matched", "matched+wide"
 # The released code's training by its validation split, then that with what this study
-# does otherwise, one thing at a time and together.
+# does otherwise, one thing at a time and together; and with the paper's wider layers.
 PAPER_RECIPES = (
     "paper-row",
     "paper-pair",
@@ -22,7 +23,11 @@ PAPER_RECIPES = (
     "paper-row+best",
     "paper-row+scaled",
     "paper-prompt+best+scaled",
+    "paper-row+wide",
+    "paper-pair+wide",
+    "paper-prompt+wide",
 )
+RECIPES = (MATCHED, WIDE, *PAPER_RECIPES)
 # Of baselines, which learn from no embeddings.
 BASELINE = "baseline"
 NONE = "-"
@@ -33,8 +38,8 @@ class Setting:
     """One run: which data, which pairs, how noisy, which model, which seed.
 
     ``pool`` and ``task`` play the parts of the paper's language models and data
-    sets. ``recipe`` is "matched", the same training for all models, or one of the
-    paper's for its networks (`PAPER_RECIPES`).
+    sets. ``recipe`` is "matched", the same training for all models, or for networks
+    another of `RECIPES`.
     """
 
     data: str
@@ -148,7 +153,7 @@ def units(settings):
 
 
 def learners(models=PAPER_MODELS, recipes=(MATCHED,)):
-    """Pair models with their trainings; the paper's recipes are for networks alone."""
+    """Pair models with their trainings; all but the first recipe are for networks."""
     return tuple(
         (model, recipe)
         for recipe in recipes

@@ -6,6 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.linear_model import LogisticRegression
 
 from benchmarks.study import choices, models
+from benchmarks.study.paper_recipe import PaperRewardModel
 from benchmarks.study.settings import MATCHED, PAPER_MODELS
 from skreward import BradleyTerryRegressor, EmbeddingPairs, PairwiseClassifierReward
 from skreward.annotation import annotate, sample_pairs
@@ -163,8 +164,8 @@ def test_boosting_on_shares_is_boosting_on_a_row_an_outcome(problem, monkeypatch
 
 
 def test_networks_differ_in_their_objective_alone(problem):
-    likelihood = models._bradley_terry_network(0, CHOICE["mlp"])
-    classifier = models._classifier_network(0, CHOICE["mlp"]).estimator
+    likelihood = models._bradley_terry_network((8,), 0, CHOICE["mlp"])
+    classifier = models._classifier_network((8,), 0, CHOICE["mlp"]).estimator
     ours, theirs = likelihood.get_params(), classifier.get_params()
     for name in set(ours) - set(theirs):
         assert name in ("link", "ties", "max_pairs")
@@ -174,6 +175,25 @@ def test_networks_differ_in_their_objective_alone(problem):
 def test_candidates_are_as_many_for_every_model():
     assert {len(choices.candidates_of(model)) for model in PAPER_MODELS} == {9}
     assert choices.candidates_of("bt-linear") == []
+
+
+def test_wide_is_the_paper_s_layers(problem, monkeypatch):
+    made = []
+
+    def spy(problem, choice, make):
+        made.append(make(0, choice).hidden_layer_sizes)
+        return []
+
+    monkeypatch.setattr(models, "_networks", lambda make, p, c: spy(p, c, make))
+    for recipe in "matched", "matched+wide":
+        fit("bt-mlp", problem, recipe)
+    assert made == [(256, 128), (1024, 512)]
+    for recipe, hidden in (("paper-row", (256, 128)), ("paper-row+wide", (1024, 512))):
+        model = PaperRewardModel.of_recipe("bt", recipe, 0)
+        assert model.hidden == hidden
+        assert not model.keeps_best
+        assert not model.scales
+        assert model.validation_split == "row"
 
 
 @pytest.mark.parametrize("recipe", ["paper-row", "paper-prompt+best+scaled"])
