@@ -13,15 +13,24 @@ from importlib.util import find_spec
 
 import numpy as np
 from scipy.optimize import minimize
-from scipy.special import expit, logsumexp
+from scipy.special import expit, logit, logsumexp
+from sklearn.decomposition import PCA
+from sklearn.pipeline import make_pipeline
 
+from benchmarks.calibration import draw
 from benchmarks.order_consistency import make_task, score
 from benchmarks.ratings import N_RANKED, make_ratings, rankings
-from skreward import BradleyTerryRegressor, EmbeddingPairs, RewardEnsemble
+from skreward import (
+    BradleyTerryRegressor,
+    CalibratedReward,
+    EmbeddingPairs,
+    ItemwiseTransformer,
+    RewardEnsemble,
+)
 from skreward.annotation import pairs_from_rankings
 from skreward.datasets import load_judged
 from skreward.metrics import order_consistency_scorer, risk_coverage_curve
-from skreward.model_selection import PromptDisjointKFold
+from skreward.model_selection import PromptDisjointKFold, train_test_split_pairs
 
 ALPHA = 5e-4
 ALPHAS = tuple(10.0 ** np.arange(-4, 0.1, 0.5))
@@ -154,34 +163,113 @@ def trial_rejection(data, seed):
     }
 
 
+def conformal_threshold(model, pairs, y, level):
+    """Find the |margin| up to which both orders are in the set, from labelled pairs."""
+    margin = model.predict(pairs).astype(np.float64)
+    strangeness = np.sort(np.where(y == 1, -margin, margin))
+    rank = min(int(np.ceil((len(y) + 1) * (1 - level))), len(y))
+    return max(strangeness[rank - 1], 0.0)
+
+
+def probable_threshold(proba, level):
+    """Find the |log-odds| beyond which so many pairs are expected wrong, of all."""
+    certain = np.sort(np.maximum(proba, 1 - proba))[::-1]
+    wrong = np.cumsum(1 - certain) / len(certain)
+    return logit(certain[np.searchsorted(wrong, level)])
+
+
+def trial_conformal(data, seed, level=0.1):
+    """Decide pairs so that one label of ten is missed, by two rules from one margin."""
+    pairs, y, unseen, labels = draw(data, seed)
+    train, held, y_train, y_held = train_test_split_pairs(pairs, y, random_state=seed)
+    plain = BradleyTerryRegressor().fit(train, y_train)
+    calibrated = CalibratedReward(BradleyTerryRegressor()).fit(pairs, y)
+    log_odds = calibrated.predict(unseen).astype(np.float64)
+    decisions = {
+        "conformal set": (
+            plain.predict(unseen), conformal_threshold(plain, held, y_held, level)
+        ),
+        "calibrated probability": (
+            log_odds, probable_threshold(expit(log_odds), level)
+        ),
+    }  # fmt: skip
+    results = {}
+    for name, (margin, threshold) in decisions.items():
+        is_decided = np.abs(margin) > threshold
+        is_wrong = (margin > 0) != (labels == 1)
+        results[f"{name}: labels missed"] = np.mean(is_decided & is_wrong)
+        results[f"{name}: pairs decided"] = np.mean(is_decided)
+    return results
+
+
 # -- which pairs to label
 
 
-def trial_selection(data, seed, sizes=(250, 500, 1_000, 2_000)):
+def information(mean, variance):
+    """Entropy of a label less that once the margin is known: BALD, in nats."""
+    node, weight = np.polynomial.hermite_e.hermegauss(20)
+    proba = expit(mean[:, None] + np.sqrt(variance)[:, None] * node)
+    share = weight / weight.sum()
+    return entropy(proba @ share) - entropy(proba) @ share
+
+
+def entropy(proba):
+    """Entropy of a label, in nats."""
+    proba = np.clip(proba, 1e-12, 1 - 1e-12)
+    return -proba * np.log(proba) - (1 - proba) * np.log1p(-proba)
+
+
+def worth(rule, data, labelled, y, rest, rng):
+    """Say what a label of each of the remaining pairs is worth by a rule."""
+    if rule == "at random":
+        return rng.uniform(size=len(rest))
+    reward = fit(data, labelled, y).astype(np.float64)
+    margin = reward[rest[:, 0]] - reward[rest[:, 1]]
+    if rule == "smallest |margin|":
+        return -np.abs(margin)
+    items = data.embeddings
+    seen = items[labelled[:, 0]] - items[labelled[:, 1]]
+    slope = 0.25
+    if rule == "largest information (BALD)":
+        proba = expit(reward[labelled[:, 0]] - reward[labelled[:, 1]])
+        slope = (proba * (1 - proba))[:, None]
+    curvature = (seen * slope).T @ seen + ALPHA * len(y) * np.eye(seen.shape[1])
+    z = items[rest[:, 0]] - items[rest[:, 1]]
+    variance = (z @ np.linalg.inv(curvature) * z).sum(axis=1)
+    if rule == "largest variance (D-optimal)":
+        return variance
+    return information(margin, variance)
+
+
+RULES = (
+    "at random",
+    "smallest |margin|",
+    "largest variance (D-optimal)",
+    "largest information (BALD)",
+)
+
+
+def trial_selection(data, seed, sizes=(250, 500, 1_000, 2_000, 4_000, 8_000)):
     """Choose pairs of a pool in rounds that double, by what the reward says of them."""
     task = make_task(data, seed)
-    index, items = task.pairs.index, data.embeddings
+    index, y = task.pairs.index, task.y
+    is_wrong = y != (np.diff(data.rewards[index])[:, 0] < 0)
     rng = np.random.RandomState(seed)
     first = rng.permutation(len(index))[: sizes[0]]
     results = {}
-    for rule in ("at random", "smallest |margin|", "largest variance (D-optimal)"):
+    for rule in RULES:
         chosen = first
         for size in sizes[1:]:
             rest = np.setdiff1d(np.arange(len(index)), chosen)
-            z = items[index[rest, 0]] - items[index[rest, 1]]
-            if rule == "at random":
-                value = rng.uniform(size=len(rest))
-            elif rule == "smallest |margin|":
-                reward = fit(data, index[chosen], task.y[chosen])
-                value = -np.abs(reward[index[rest, 0]] - reward[index[rest, 1]])
-            else:
-                seen = items[index[chosen, 0]] - items[index[chosen, 1]]
-                curvature = seen.T @ seen / 4 + ALPHA * size * np.eye(z.shape[1])
-                value = (z @ np.linalg.inv(curvature) * z).sum(axis=1)
+            value = worth(rule, data, index[chosen], y[chosen], index[rest], rng)
             added = rest[np.argsort(-value)[: size - len(chosen)]]
             chosen = np.concatenate([chosen, added])
-            reward = fit(data, index[chosen], task.y[chosen])
+            reward = fit(data, index[chosen], y[chosen])
             results[f"{size} pairs chosen {rule}"] = score(task, reward)[0]
+        added = chosen[sizes[0] : sizes[2]]
+        results[f"wrong labels of the first {len(added)} chosen {rule}"] = np.mean(
+            is_wrong[added]
+        )
     return results
 
 
@@ -228,6 +316,10 @@ def trial_rewards(data, seed):
         results["boosted Bradley-Terry, 200 trees"] = boosted(data, task, seed)
     for n_heads in (10, 50, 100):
         results[f"{n_heads} heads by PCA (DRM)"] = heads(data, task, n_heads)
+    reduced = make_pipeline(ItemwiseTransformer(PCA(100)), BradleyTerryRegressor())
+    results["linear on PCA(100)"] = reduced.fit(task.pairs, task.y).predict(
+        data.embeddings
+    )
     return {name: score(task, reward)[0] for name, reward in results.items()}
 
 
@@ -235,6 +327,7 @@ TRIALS = {
     "rankings": trial_rankings,
     "5,000 pairs, 40 % of labels wrong": trial_wrong_labels,
     "rejection": trial_rejection,
+    "conformal sets": trial_conformal,
     "selection": trial_selection,
     "rewards": trial_rewards,
 }

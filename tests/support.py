@@ -94,10 +94,10 @@ def run_common_check(estimator, check):
         raise
 
 
-def assert_many_common_checks(estimator):
+def assert_many_common_checks(estimator, least=56):
     """Fail where few checks are run: an estimator of 3-D input alone has one."""
     checks = list(estimator_checks_generator(estimator))
-    assert len(checks) >= 56, [check.func.__name__ for _, check in checks]
+    assert len(checks) >= least, [check.func.__name__ for _, check in checks]
 
 
 # Interpreters

@@ -51,12 +51,14 @@ SCRIPTS = (
     "KHMER",
     "MYANMAR",
 )
-# These write no blank between words: each of their letters counts as a word.
-UNSPACED = SCRIPTS[SCRIPTS.index("CJK") :]
+LATIN = FIRST_LETTER + 2 * SCRIPTS.index("LATIN")
+# From here on scripts write no blank between words: each letter counts as a word.
+UNSPACED = FIRST_LETTER + 2 * SCRIPTS.index("CJK")
 N_KINDS = FIRST_LETTER + 2 * len(SCRIPTS)
 BLANK, APOSTROPHE = ord(" "), ord("'")
 BASIC_PLANE = 0x10000
 RARE_LETTERS, EMOJI = slice(0x10000, 0x1F000), slice(0x1F000, 0x1FB00)
+RARE_DIGITS = 0x10000, 0x20000
 IDEOGRAPHS = slice(0x20000, 0x32000)
 
 
@@ -65,11 +67,14 @@ class Alphabet(NamedTuple):
 
     ``kind`` holds the constants above; a letter of script s is of kind
     ``FIRST_LETTER + 2 s``, one more where it is a capital. ``fold`` is the lower-cased
-    code where words are made of it, else a blank.
+    code where words are made of it, else a blank. The last two are the same for bytes
+    of ASCII text, as `bytes.translate` takes them.
     """
 
     kind: np.ndarray
     fold: np.ndarray
+    ascii_kind: bytes
+    ascii_fold: bytes
 
 
 @lru_cache(maxsize=1)
@@ -92,8 +97,12 @@ def alphabet() -> Alphabet:
     kind[IDEOGRAPHS] = letters_of("CJK")
     for block in RARE_LETTERS, IDEOGRAPHS:
         fold[block] = codes[block]
+    for code in range(*RARE_DIGITS):
+        if chr(code).isdecimal():
+            kind[code], fold[code] = DIGIT, code
     fold[[APOSTROPHE, ord("\N{RIGHT SINGLE QUOTATION MARK}")]] = APOSTROPHE
-    return Alphabet(kind, fold)
+    of_bytes = (table[:256].astype(np.uint8).tobytes() for table in (kind, fold))
+    return Alphabet(kind, fold, *of_bytes)
 
 
 def letters_of(script):

@@ -290,12 +290,6 @@ class EndpointEmbeddingTransformer(
                 cache.put(fresh)
         return done | fresh
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
-        tags.input_tags.two_d_array = False
-        return tags
-
 
 BEYOND = "the tokens that the server takes. A model that takes more tells them apart"
 

@@ -1,8 +1,11 @@
 """Words that say something of a text's stance, and in which language it is."""
 
+from itertools import repeat
+
+import numpy as np
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
-STOP, FIRST, SECOND, HEDGE, NEGATION, APOLOGY, GATE = "sfyhnag"
+STOP, FIRST, SECOND, HEDGE, NEGATION, APOLOGY = "sfyhna"
 STANCE = {
     FIRST: "i i'm i've i'd i'll me my mine myself we we're we've we'll us our ours",
     SECOND: "you you're you've you'll you'd your yours yourself yourselves",
@@ -18,27 +21,22 @@ STANCE = {
         "hasn't"
     ),
     APOLOGY: "sorry apologize apologise apologies apology regret unfortunately",
-    # A refusal has one of these words: texts without one are not searched for it.
-    GATE: (
-        "cannot can't won't couldn't unable able comfortable going sorry ai language "
-        "inappropriate unethical"
-    ),
 }
 REFUSALS = (
-    " i can't ",
-    " i cannot ",
-    " i won't ",
-    " i couldn't ",
-    " sorry ",
-    " i'm unable ",
-    " i am unable ",
-    " not able to ",
-    " not comfortable ",
-    " i'm not going to ",
-    " as an ai ",
-    " language model ",
-    " be inappropriate ",
-    " be unethical ",
+    "i can't",
+    "i cannot",
+    "i won't",
+    "i couldn't",
+    "sorry",
+    "i'm unable",
+    "i am unable",
+    "not able to",
+    "not comfortable",
+    "i'm not going to",
+    "as an ai",
+    "language model",
+    "be inappropriate",
+    "be unethical",
 )
 # Function words that are common in one of these languages and rare in the others.
 LANGUAGES = {
@@ -55,13 +53,35 @@ LANGUAGES = {
 }
 
 
-def _tags():
-    """Give each word its tags: a letter for each list that it is on."""
-    tags: dict[str, str] = dict.fromkeys(ENGLISH_STOP_WORDS, STOP)
-    for tag, words in (STANCE | LANGUAGES).items():
+LISTS = (STOP, *STANCE, *LANGUAGES)
+
+
+def _on_lists() -> dict[str, str]:
+    """Give the lists that every word is on; a word of a refusal may be on none."""
+    on: dict[str, str] = {}
+    lists = {STOP: " ".join(ENGLISH_STOP_WORDS), **STANCE, **LANGUAGES}
+    for name, words in lists.items():
         for word in words.split():
-            tags[word] = tags.get(word, "") + tag
-    return tags
+            on[word] = on.get(word, "") + name
+    return {word: "" for phrase in REFUSALS for word in phrase.split()} | on
 
 
-TAGS = _tags()
+# What words are compared with: all of them written in a row, and where each is there.
+_WORDS = dict(sorted(_on_lists().items()))
+_BYTES = [word.encode() for word in _WORDS]
+LETTERS = np.frombuffer(b" ".join([*_BYTES, b""]), dtype=np.uint8)
+LENGTHS = np.array([len(word) for word in _BYTES])
+STARTS = np.cumsum(LENGTHS + 1) - LENGTHS - 1
+# Words are on lists in few ways: 0 is on none.
+_WAYS = ("", *sorted(set(_WORDS.values()) - {""}))
+WAY = np.array([_WAYS.index(names) for names in _WORDS.values()])
+ON_LIST = np.array([[name in way for name in LISTS] for way in _WAYS], dtype=float)
+# Words of refusals by their places, -1 behind the last.
+_PLACE = {word: k for k, word in enumerate(_WORDS)}
+_LONGEST = max(len(phrase.split()) for phrase in REFUSALS)
+PHRASES = np.array(
+    [
+        [*map(_PLACE.get, phrase.split()), *repeat(-1, _LONGEST - len(phrase.split()))]
+        for phrase in REFUSALS
+    ]
+)

@@ -1,22 +1,25 @@
 """The transformer from texts to named statistics of them."""
 
+from collections import defaultdict
 from collections.abc import Sequence
-from itertools import repeat
+from itertools import count
 from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 from skreward.data.pairs import EmbeddingPairs
-from skreward.text.counts import Counts, Reading, read
+from skreward.text.counts import UNKNOWN, read
 from skreward.text.items import TextPairs
 from skreward.text.transformer import _check_texts, _PairsOrItems
+from skreward.text.words import alike
 from skreward.utils.compat import fit_context
 from skreward.utils.typing import Array, ArrayLike
 
 __all__ = ["TextStatisticsTransformer"]
 
+# Texts are read many at once: up to so many characters.
+PART_CHARACTERS, PART_ROWS = 2**18, 1024
 FORMS = ("list_items", "headings", "code_blocks", "table_rows", "quotes")
 COUNTED = {
     "form": (
@@ -242,8 +245,6 @@ class TextStatisticsTransformer(_PairsOrItems, TransformerMixin, BaseEstimator):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
-        tags.input_tags.two_d_array = False
         tags.requires_fit = False
         return tags
 
@@ -266,43 +267,83 @@ def _check_groups(groups) -> list[str]:
 
 def _statistics(items, groups) -> np.ndarray:
     """Compute the columns of the groups, float32 of shape (n_items, n_columns)."""
-    prompts = repeat(None) if items.lone else items["prompt"]
     responses = list(items) if items.lone else items["response"]
-    seen: dict[str, tuple[Reading, set[str]]] = {}
-    counts = np.empty((len(items), len(Counts._fields)))
-    related = np.ones((len(items), 5))
-    for k, (prompt, response) in enumerate(zip(prompts, responses, strict=False)):
-        reading = read(response)
-        counts[k] = reading.counts
-        if "prompt" in groups:
-            if prompt not in seen:
-                asked = read(prompt)
-                seen[prompt] = asked, asked.vocabulary - ENGLISH_STOP_WORDS
-            related[k] = _relation(*seen[prompt], reading)
-    n = dict(zip(Counts._fields, counts.T, strict=True))
-    columns = {"prompt": list(related.T)}
-    columns["length"] = _length(n)
-    columns["words"] = _words(n)
+    prompts = items["prompt"] if "prompt" in groups else None
+    names = [name for group in groups for name in GROUPS[group]]
+    values = np.empty((len(items), len(names)), dtype=np.float32)
+    for rows, asked in _parts(responses, prompts):
+        values[rows] = _part([responses[k] for k in rows], asked, groups)
+    return values
+
+
+def _parts(responses, prompts):
+    """Part rows, of those with ASCII alone the ones of a prompt together, then others.
+
+    Gives their positions and their prompts.
+    """
+    n = len(responses)
+    lengths = np.fromiter(map(len, responses), np.intp, n)
+    is_wide = ~np.fromiter(map(str.isascii, responses), bool, n)
+    order = np.argsort(is_wide, kind="stable")
+    if prompts is not None:
+        numbers: dict[str, int] = defaultdict(count().__next__)
+        asked = np.fromiter(map(numbers.__getitem__, prompts), np.intp, n)
+        is_wide |= ~np.fromiter(map(str.isascii, prompts), bool, n)
+        order = np.lexsort([asked, is_wide])
+        is_new = np.diff(asked[order], prepend=-1) != 0
+        lengths[order[is_new]] += [len(prompts[k]) for k in order[is_new]]
+    # A row counts for some characters at least: so rows have a limit too.
+    size = np.cumsum(lengths[order] + PART_CHARACTERS // PART_ROWS)
+    parted = np.diff(size // PART_CHARACTERS) + np.diff(is_wide[order])
+    for rows in np.split(order, np.flatnonzero(parted) + 1):
+        yield rows, None if prompts is None else [prompts[k] for k in rows]
+
+
+def _part(responses, prompts, groups):
+    """Compute the columns of the groups of some rows."""
+    asked = list(dict.fromkeys(prompts or ()))
+    readings = read(responses + asked)
+    n = {name: values[: len(responses)] for name, values in readings.counts.items()}
+    columns = {"length": _length(n), "words": _words(n)}
     for group, names in COUNTED.items():
         columns[group] = [np.log1p(n[name]) for name in names]
-    chosen = [column for group in groups for column in columns[group]]
-    return np.column_stack(chosen).astype(np.float32)
+    if asked:
+        place = {prompt: k for k, prompt in enumerate(asked, start=len(responses))}
+        columns["prompt"] = _relation(readings, np.array([*map(place.get, prompts)]))
+    return np.column_stack([column for group in groups for column in columns[group]])
 
 
-def _relation(prompt: Reading, content: set[str], response: Reading):
-    asked, given = prompt.counts, response.counts
-    vocabulary = response.vocabulary
-    n_shared = len(vocabulary & prompt.vocabulary)
-    known = prompt.language is not None and response.language is not None
-    forms = [name for name in FORMS if getattr(asked, name)]
-    kept = sum(getattr(given, name) > 0 for name in forms)
-    return (
-        len(vocabulary & content) / len(content) if content else 1.0,
-        n_shared / max(len(vocabulary), 1),
-        np.log1p(given.words) - np.log1p(asked.words),
-        float(prompt.language == response.language or not known),
-        kept / len(forms) if forms else 1.0,
-    )
+def _relation(readings, prompt):
+    """Relate the first texts to their prompts, which are the texts of these numbers."""
+    n, words, rows = readings.counts, readings.words, slice(len(prompt))
+    n_words, is_content = len(words.is_stop_word), ~words.is_stop_word
+    first = words.text.searchsorted(len(prompt))
+    content = np.bincount(words.text, is_content[words.word], len(n["words"]))[prompt]
+    text, word = words.text[:first], words.word[:first]
+    asked = words.text[first:] * n_words + words.word[first:]
+    like, _ = alike(np.concatenate([asked, prompt[text] * n_words + word]))
+    is_asked = np.zeros(len(like), dtype=bool)
+    is_asked[like[: len(asked)]] = True
+    is_shared = is_asked[like[len(asked) :]]
+    shared = np.bincount(text[is_shared], minlength=len(prompt))
+    is_shared &= is_content[word]
+    covered = np.bincount(text[is_shared], minlength=len(prompt))
+    language, of_prompt = readings.language[rows], readings.language[prompt]
+    is_known = (language != UNKNOWN) & (of_prompt != UNKNOWN)
+    forms = np.stack([n[name] for name in FORMS]) > 0
+    wanted, kept = forms[:, prompt], forms[:, prompt] & forms[:, rows]
+    return [
+        _share(covered, content),
+        shared / np.maximum(words.distinct[rows], 1),
+        np.log1p(n["words"][rows]) - np.log1p(n["words"][prompt]),
+        (language == of_prompt) | ~is_known,
+        _share(kept.sum(axis=0), wanted.sum(axis=0)),
+    ]
+
+
+def _share(part, whole):
+    """Give part / whole, 1 where there is nothing to have a part of."""
+    return np.where(whole > 0, part / np.maximum(whole, 1), 1.0)
 
 
 def _length(n):

@@ -94,6 +94,14 @@ class _PairsOrItems(PageMixin):
     def _fit_transform(self, X):
         return self.fit(X)._transform(X)
 
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()  # type: ignore[misc]
+        tags.input_tags.string = True
+        tags.input_tags.two_d_array = False
+        # Texts have no dtype that rows could follow.
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
 
 class LLMEmbeddingTransformer(
     _PairsOrItems, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
@@ -451,12 +459,6 @@ class LLMEmbeddingTransformer(
         if is_loaded(self.model):
             state["model"] = loaded_name(self.model)
         return state
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
-        tags.input_tags.two_d_array = False
-        return tags
 
 
 def _check_texts(X) -> TextItems | TextPairs:

@@ -7,6 +7,8 @@ import time
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
@@ -15,6 +17,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from benchmarks import text_features
 from benchmarks.order_consistency import make_task, score
+from benchmarks.plain_statistics import plain_statistics
 from skreward import (
     BradleyTerryRegressor,
     EmbeddingPairs,
@@ -25,6 +28,7 @@ from skreward import (
 )
 from skreward.datasets import make_text_preferences
 from skreward.model_selection import PromptDisjointKFold
+from skreward.text import words
 from tests.support import data_file
 
 PROMPT = "Please list three large cities."
@@ -155,6 +159,53 @@ def test_a_megabyte_of_spite_takes_linear_time():
         text = unit * (1_000_000 // len(unit))
         assert np.isfinite(list(row_of(text).values())).all()
     assert time.process_time() - started < 60
+
+
+def characters(**limits):
+    return st.text(st.characters(exclude_categories=("Cs",), **limits), max_size=6)
+
+
+SNIPPETS = [
+    *ODD, *SPITE, *COUNTS, *SHARES, "i can't", "I can't ", "as an AI ", "be unethical",
+    "1. a", "12) b", "1234. c", "\n 1.\t", "\U0001d7ce. d", "• e", "\n\t• f",
+    "####### g",
+    "\n~~~", "der und die", "le et les", "a://b", ":/", "K", "\u2019s", "9",
+    "antidisestablishmentarianism", "antidisestablishmentarianists", "\n", " ", " ",
+]  # fmt: skip
+PIECES = st.one_of(
+    st.sampled_from(SNIPPETS), characters(), characters(max_codepoint=127)
+)
+TEXTS = st.lists(PIECES, max_size=12).map("".join)
+
+
+ROWS = st.tuples(st.sampled_from([PROMPT, "", "法国 1. a"]) | TEXTS, TEXTS)
+
+
+@given(st.lists(ROWS, min_size=1, max_size=8), st.integers(1, 200), st.integers(1, 3))
+@settings(deadline=None)
+def test_many_texts_at_once_are_as_each_alone(rows, part_characters, part_rows):
+    """Beside the plain way, a text at a time, however texts are parted."""
+    prompts, responses = zip(*rows, strict=True)
+    table = [{"prompt": p, "response": r} for p, r in rows]
+    wanted = plain_statistics(prompts, responses)
+    statistics = TextStatisticsTransformer()
+    assert_array_equal(statistics.transform(table), wanted)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("skreward.text.statistics.PART_CHARACTERS", part_characters)
+        patch.setattr("skreward.text.statistics.PART_ROWS", part_rows)
+        assert_array_equal(statistics.transform(table), wanted)
+
+
+@pytest.mark.parametrize("spread", [None, 0])
+def test_words_are_numbered_alike_where_they_are_equal(spread, monkeypatch):
+    """Also where all of them collide."""
+    if spread is not None:
+        monkeypatch.setattr(words, "SPREAD", words.SPREAD * np.uint64(spread))
+    key = np.random.default_rng(0).integers(0, 9, (3, 2000)).astype(np.uint64)
+    like, is_it = words.alike(*key)
+    assert_array_equal(key[:, like], key)
+    assert_array_equal(np.flatnonzero(is_it), np.unique(like))
+    assert is_it.sum() == len(np.unique(key, axis=1).T)
 
 
 def test_forms_of_text_agree():
