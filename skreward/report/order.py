@@ -11,7 +11,7 @@ from skreward.data.leaks import known_prompts, trained_on
 from skreward.metrics.pairs import pair_agreement
 from skreward.report.evidence import Evidence, Judged
 from skreward.report.intervals import Estimate
-from skreward.text.counts import read
+from skreward.text.counts import name_languages
 from skreward.text.items import plain
 
 # Lengths whose ratio is below this are about the same.
@@ -264,14 +264,21 @@ def _by_language(evidence):
     """Language of a prompt and one response to it: prompts alone are too short."""
     if evidence.texts is None:
         return NO_TEXTS
-    texts, told = evidence.texts.items, {}
-    names = []
-    for first in evidence.index[:, 0]:
+    texts, places = evidence.texts.items, []
+    first_of: dict = {}
+    for first in evidence.index[:, 0].tolist():
         prompt = plain(texts[first].prompt or "")
-        if prompt not in told or not prompt:
-            code = read(f"{prompt}\n\n{plain(texts[first].response)}").language
-            told[prompt] = LANGUAGE_NAMES.get(code, f"script: {code}".lower())
-        names.append(told[prompt])
+        # Lone texts have no prompt that they share.
+        key = prompt or (first,)
+        places.append(first_of.setdefault(key, first))
+    read = sorted(set(places))
+    written = [
+        f"{plain(texts[k].prompt or '')}\n\n{plain(texts[k].response)}" for k in read
+    ]
+    codes = dict(zip(read, name_languages(written), strict=True))
+    names = [
+        LANGUAGE_NAMES.get(codes[k], f"script: {codes[k]}".lower()) for k in places
+    ]
     return _by_value(names, MIN_PAIRS)
 
 

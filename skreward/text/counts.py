@@ -12,7 +12,10 @@ from skreward.text.words import Words
 from skreward.utils.typing import Array
 
 MIN_FUNCTION_WORDS = 2
+AT_ONCE = 128
 UNKNOWN = -1
+# Of equally many function words, the first says the language.
+LANGUAGES = sorted(lexicon.LANGUAGES, reverse=True)
 
 
 class Readings(NamedTuple):
@@ -75,12 +78,21 @@ def read(texts: list[str]) -> Readings:
     return Readings(counts, words, _language(n, letters, listed))
 
 
+def name_languages(texts: list[str]) -> list[str | None]:
+    """Name the language of every text, by its letter in the lexicon, or its script.
+
+    None where nothing tells.
+    """
+    names = {UNKNOWN: None, **dict(enumerate([*SCRIPTS, *LANGUAGES]))}
+    starts = range(0, len(texts), AT_ONCE)
+    parts = [read(texts[start : start + AT_ONCE]).language for start in starts]
+    return [names[number] for part in parts for number in part.tolist()]
+
+
 def _language(n, letters, listed) -> Array:
     """Number the script, and in the Latin one the language."""
     cased = n[FIRST_LETTER:].reshape(len(SCRIPTS), 2, -1).sum(axis=1)
-    # Of equally many function words, the language whose letter is the last.
-    names = sorted(lexicon.LANGUAGES, reverse=True)
-    found = np.stack([listed[name] for name in names])
+    found = np.stack([listed[name] for name in LANGUAGES])
     latin = np.where(
         found.max(axis=0) >= MIN_FUNCTION_WORDS,
         len(SCRIPTS) + found.argmax(axis=0),

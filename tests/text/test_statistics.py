@@ -29,6 +29,7 @@ from skreward import (
 from skreward.datasets import make_text_preferences
 from skreward.model_selection import PromptDisjointKFold
 from skreward.text import words
+from skreward.text.counts import name_languages
 from tests.support import data_file
 
 PROMPT = "Please list three large cities."
@@ -118,6 +119,12 @@ def test_every_column_is_told_of_by_a_test():
 )
 def test_language_kept(prompt, response, kept):
     assert row_of(response, prompt)["prompt_language_kept"] == kept
+
+
+def test_languages_have_names():
+    texts = ["It is the city of", "Das ist nicht", "你好", "Париж", "42", ""]
+    names = ["E", "D", "CJK", "CYRILLIC", None, None]
+    assert name_languages(texts * 100) == names * 100
 
 
 def test_format_kept():
