@@ -90,7 +90,8 @@ def _baselines(axes, part, at, levels_axis, levels):
 
 def _noise(scores):
     matched = scores.where(recipe=("matched", "baseline"), pairing=("same", "-"))
-    designs = [d for d in DESIGNS if d in matched.levels("design")]
+    known = matched.where(model=PAPER_MODELS).levels("design")
+    designs = [d for d in DESIGNS if d in known]
     if not designs:
         return None
     figure, panels = _panels(
@@ -129,7 +130,8 @@ def _noise(scores):
 
 def _quantity(scores):
     matched = scores.where(recipe=("matched", "baseline"), pairing=("same", "-"))
-    designs = [d for d in DESIGNS if d in matched.levels("design")]
+    known = matched.where(model=PAPER_MODELS).levels("design")
+    designs = [d for d in DESIGNS if d in known]
     if not designs:
         return None
     figure, panels = _panels(1, len(designs), 3.6 * len(designs), 3.6, sharey=True)

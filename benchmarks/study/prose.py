@@ -67,6 +67,11 @@ response; “text statistics” is a linear Bradley-Terry reward on counts of th
 the same labels. “Wrong labels” are of pairs of different true reward; the share of
 pairs of equal reward, whose labels are a coin's, is beside it."""
 
+CHOSEN = """\
+From three by three candidates each, by order consistency on test prompts of other
+seeds (`python -m benchmarks.study.tune`). A star is at an edge of the candidates: a
+value beyond it was not tried."""
+
 
 def abstract(n_seeds):
     """Say what was done, before what came out."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.study import figures, people, prose
+from benchmarks.study import choices, figures, people, prose
 from benchmarks.study.ablations import CHANGES, RECIPES, ablations
 from benchmarks.study.claims import (
     CHANGE,
@@ -13,16 +13,27 @@ from benchmarks.study.claims import (
     MATCHED,
     METRICS,
     PAPER,
+    PAPER_RECIPE,
     answer,
     under,
 )
-from benchmarks.study.contrasts import against_baseline
+from benchmarks.study.contrasts import Contrast, against_baseline
 from benchmarks.study.encoded import ENCODERS
 from benchmarks.study.heterogeneity import between, forest
 from benchmarks.study.intervals import crossed, resampled
-from benchmarks.study.scores import BASELINES, Scores, balanced
+from benchmarks.study.scores import BASELINES, NETWORKS, Scores, balanced
 from benchmarks.study.settings import LINEAR_MODELS, PAPER_MODELS
-from benchmarks.study.tables import DESIGNS, NAMES, all_tables, extent, number, table
+from benchmarks.study.tables import (
+    DESIGNS,
+    NAMES,
+    all_tables,
+    estimate_rows,
+    extent,
+    number,
+    on_the_same,
+    shared_blocks,
+    table,
+)
 
 GRID = 12_960
 
@@ -105,12 +116,26 @@ def _set_up(scores):
 
 
 def _abstract(answers, scores):
-    lines = ["## In short\n", prose.abstract(len(scores.levels("seed"))) + "\n"]
+    seeds = scores.where(recipe="matched", model=PAPER_MODELS).levels("seed")
+    lines = ["## In short\n", prose.abstract(len(seeds)) + "\n"]
     for claim, findings in answers:
         lines.append(f"- **{claim.title}.** The paper says {claim.said}")
         lines += [f"  - {sentence}" for sentence in _verdicts(findings)]
-    lines.append(f"- **Baselines.** {_baseline_sentence(scores)}")
+    lines.append(f"- **Baselines.** {_baseline_sentence(scores)}{_similar(scores)}")
     return [*lines, ""]
+
+
+def _similar(scores):
+    """Say what is learned from pairs of similar responses alone."""
+    terms = tuple((0.5, {"model": model, "design": "similar"}) for model in NETWORKS)
+    matched = scores.where(recipe="matched", pairing="same")
+    estimate = Contrast("", terms).estimate(matched, METRICS[0])
+    if np.isnan(estimate.mean):
+        return ""
+    return (
+        " Trained on pairs of similar responses, the two networks order "
+        f"{estimate} of unseen pairs; a coin orders 0.5."
+    )
 
 
 def _verdicts(findings):
@@ -177,7 +202,7 @@ def _p(value):
 
 def _ablations(scores, drawn):
     found = ablations(scores)
-    if not found:
+    if not found or not found[0].n_settings:
         return []
     lines = [
         "### Why: one change of the recipe at a time\n",
@@ -196,6 +221,13 @@ def _ablations(scores, drawn):
             *(e.signed for e in one[4:]),
         )
         lines.append("| " + " | ".join(map(str, cells)) + " |")
+    networks = scores.where(pairing="same", recipe=tuple(RECIPES))
+    released = shared_blocks(networks, "recipe", NETWORKS)[PAPER_RECIPE][NETWORKS[0]]
+    for name in BASELINES:
+        null = on_the_same(scores.where(model=name), released)
+        value = estimate_rows(null, METRICS[0])
+        if not np.isnan(value.mean):
+            lines.append(f"| *{NAMES[name]}*, on the same labels | {value} | | | | | |")
     return [*lines, "", f"**{_why(found)}**\n"]
 
 
@@ -269,9 +301,13 @@ def _baselines(scores):
 
 
 def _baseline_sentence(scores):
-    found = [e for e in _baseline_estimates(scores) if e[0] in PAPER_MODELS]
+    found = [
+        each
+        for each in _baseline_estimates(scores)
+        if each[0] in PAPER_MODELS and not np.isnan(each[-1].error)
+    ]
     if not found:
-        return "Not run yet."
+        return "They are not run, or have one seed in common with the models."
     words = []
     for baseline in BASELINES:
         mine = [e for e in found if e[1] == baseline]
@@ -353,12 +389,47 @@ def _tables_page(scores, everything, answers):
     for claim, findings in answers:
         lines += [f"### {claim.title}\n", *_findings(findings)]
     lines += all_tables(scores)
+    lines += _chosen(scores)
     if len(everything) > len(scores):
         same = everything.where(recipe=("matched", "baseline"), pairing=("same", "-"))
         found = table(same, "pool", "encoder")
         if found:
             lines += ["## Further encoders, pairs within prompts\n", *found]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _chosen(scores):
+    """Give the table of what was chosen for the models, and what is at an edge."""
+    places = [
+        (task, pool)
+        for task in scores.levels("task")
+        for pool in scores.levels("pool")
+        if choices.name_of(task, pool, PAPER_MODELS[0]) in choices.read()
+    ]
+    if not places:
+        return []
+    lines = [
+        "## Chosen rates, penalties and trees\n",
+        prose.CHOSEN + "\n",
+        "| data set | encoder | " + " | ".join(PAPER_MODELS) + " |",
+        "|---" * (len(PAPER_MODELS) + 2) + "|",
+    ]
+    for place in places:
+        cells = [_choice(choices.name_of(*place, model)) for model in PAPER_MODELS]
+        lines.append("| " + " | ".join([*place, *cells]) + " |")
+    return [*lines, ""]
+
+
+def _choice(name):
+    known = choices.read().get(name)
+    if known is None:
+        return ""
+    words = []
+    for parameter, value in known["chosen"].items():
+        tried = [candidate[parameter] for candidate in known["tried"]]
+        edge = "*" if value in (min(tried), max(tried)) else ""
+        words.append(f"{parameter} {value:g}{edge}")
+    return ", ".join(words)
 
 
 def _figure(name, drawn):

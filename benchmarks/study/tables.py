@@ -62,13 +62,13 @@ def shared_blocks(scores, axis, models, pairings=None):
     for level in levels:
         mine = found[level][models[0]]
         for name in BASELINES:
-            null = _on_the_same(scores.where(model=name), mine)
+            null = on_the_same(scores.where(model=name), mine)
             if null is not None:
                 found[level][name] = null
     return found
 
 
-def _on_the_same(null, mine):
+def on_the_same(null, mine):
     """Give the lines of a baseline on the tasks, seeds and labels of some results."""
     names = ("task", "seed")
     if len(null) and null.axes["design"][0] != "-":
@@ -218,7 +218,7 @@ def recipe_table(scores):
         return []
     mine = shared_blocks(learned, "recipe", NETWORKS)["paper-row"]["bt-mlp"]
     for name in BASELINES:
-        null = _on_the_same(nulls.where(model=name), mine)
+        null = on_the_same(nulls.where(model=name), mine)
         if null is not None and len(null):
             found.insert(-1, _line("none", name, null))
     return found

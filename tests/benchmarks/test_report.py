@@ -2,13 +2,15 @@
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from benchmarks.annotation_study import main
-from benchmarks.study import figures
+from benchmarks.study import choices, figures
 from benchmarks.study.report import write_report
+from benchmarks.study.results import read_results
 from tests.benchmarks.simulated import LEARNERS, RECIPES, simulate
 
 PAPER = tuple((model, recipe) for recipe in RECIPES for model in ("bt-mlp", "clf-mlp"))
@@ -62,6 +64,21 @@ def test_the_report_is_made_from_the_file_byte_for_byte(tmp_path):
         assert caption[1] == caption[2]
 
 
+def test_the_committed_report_is_of_the_committed_results(tmp_path):
+    committed = Path(__file__).parents[2] / "docs" / "study"
+    rows = read_results(committed / "results.jsonl.gz")
+    if not any(row["setting"]["recipe"] == "matched" for row in rows):
+        pytest.skip("the committed results are of the study before")
+    for name in "convergence.md", "human.csv":
+        if (committed / name).exists():
+            (tmp_path / name).write_bytes((committed / name).read_bytes())
+    write_report(rows, tmp_path)
+    for path in sorted(tmp_path.iterdir()):
+        if path.suffix == ".md":
+            assert path.read_text() == (committed / path.name).read_text()
+        assert (committed / path.name).exists()
+
+
 def test_every_table_says_on_what_it_rests_and_has_both_baselines(tmp_path, undrawn):
     write_report(results(), tmp_path)
     page = (tmp_path / "tables.md").read_text()
@@ -96,6 +113,8 @@ def test_verdicts_stand_in_the_abstract_once_a_claim(tmp_path, undrawn):
     worse = next(line for line in found if line.startswith("That diverse pairs"))
     assert worse.count("**is the other way round** (-0.03") == 2
     assert "“split by prompt” moves the comparison of classifier" in text
+    assert "the two networks order 0.6" in short
+    assert text.count("*, on the same labels | 0.") == 2
     for part in (
         "## Do encoders and data sets agree?",
         "## Against length and statistics of the text",
@@ -126,6 +145,7 @@ def test_a_first_seed_alone_has_means_and_is_not_judged(tmp_path):
     text = (tmp_path / "report.md").read_text()
     assert "cannot be judged: one seed does not show how results vary" in text
     assert "intervals over one seed" in text
+    assert "have one seed in common with the models" in text
     assert "nan" not in text
     assert (tmp_path / "encoders.png").exists()
 
@@ -159,6 +179,21 @@ def test_further_encoders_are_in_a_table_of_their_own(tmp_path, undrawn):
     grid, further = tables.split("## Further encoders")
     assert "gemma_mean" not in grid
     assert "| gemma_mean | bt-mlp |" in further
+
+
+def test_choices_at_an_edge_are_marked(tmp_path, undrawn, monkeypatch):
+    tried = [
+        {"learning_rate_init": rate, "alpha": alpha, "order_consistency": 0.6}
+        for rate in (0.1, 0.2, 0.3)
+        for alpha in (1, 2, 3)
+    ]
+    chosen = {"learning_rate_init": 0.2, "alpha": 3}
+    known = {"judged_dev/minilm/bt-mlp": {"chosen": chosen, "tried": tried}}
+    monkeypatch.setattr(choices, "read", lambda: known)
+    write_report(simulate(seeds=[0, 1], **SMALL), tmp_path)
+    page = (tmp_path / "tables.md").read_text()
+    assert "| judged_dev | minilm | learning_rate_init 0.2, alpha 3* |" in page
+    assert "| arenabench | minilm |" not in page.partition("## Chosen")[2]
 
 
 def test_results_without_matched_training_are_refused(tmp_path, capsys):
