@@ -237,9 +237,21 @@ def read_comparison(path):
         return list(csv.DictReader(file))
 
 
+INTRODUCTION = f"""# The encoders
+
+Files of embeddings that were made before stand in for what `LLMEmbeddingTransformer`
+makes of the same rows where, on {COMPARED} rows spread over the file, the smallest
+cosine is at least {ENOUGH} and the lengths of the vectors differ by at most
+{100 * SAME_LENGTH:.0f} %. Texts are prompt, blank line, response, cut at their end.
+`python -m benchmarks.study.encoders` makes the models from packages that carry their
+weights, embeds, and compares.
+"""
+
+
 def comparison_page(rows):
     """Write the table as the study prints it."""
     lines = [
+        INTRODUCTION,
         "| data | encoder | width | tokens | rows | cosine, median | smallest "
         "| length, largest difference | stands in |",
         "|---|---|---|---|---|---|---|---|---|",
@@ -251,7 +263,9 @@ def comparison_page(rows):
             f"| {row['rows_in_file']} | {row['cosine_median']} | {row['cosine_min']} "
             f"| {row['length_difference']} | {stands} |"
         )
-    return "\n".join(lines)
+    lines += ["", "| model | packages |", "|---|---|"]
+    lines += [f"| {name} | {', '.join(each)} |" for name, each in PACKAGES.items()]
+    return "\n".join(lines) + "\n"
 
 
 def main(arguments=None):
@@ -303,7 +317,9 @@ def parser():
         "compare", parents=[data, models], help="compare files with the package's own"
     )
     beside.add_argument("files", type=Path, nargs="+", help="{data}_{encoder}.npz")
-    beside.add_argument("--out", type=Path, required=True, help="table, .csv")
+    beside.add_argument(
+        "--out", type=Path, required=True, help="table, .csv; its page goes beside it"
+    )
     beside.set_defaults(command=command_compare)
     return top
 
@@ -351,7 +367,9 @@ def command_compare(options):
         data, encoder = _parts_of(path)
         row = compare(options.data, options.models, path, data, encoder)
         write_comparison(options.out, [row])
-    print(comparison_page(read_comparison(options.out)))
+    page = comparison_page(read_comparison(options.out))
+    options.out.with_suffix(".md").write_text(page, encoding="utf-8")
+    print(page, end="")
     return 0
 
 

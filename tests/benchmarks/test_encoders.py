@@ -131,7 +131,9 @@ def test_files_are_compared_with_the_package_s_own(data, models, tmp_path, capsy
     main(compare)
     (row,) = read_comparison(table)
     assert row["stands_in"] == "False"
-    assert "| arenabench | minilm | 6 | 256 | 24 |" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "| arenabench | minilm | 6 | 256 | 24 |" in printed
+    assert printed.endswith(table.with_suffix(".md").read_text())
     assert main(["compare", "other.npz", *common, "--out", str(table)]) == 2
     assert "the name is to end with one of minilm" in capsys.readouterr().err
 
