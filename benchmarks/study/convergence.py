@@ -249,7 +249,32 @@ def page(risks, margins):
     lines += [
         f"| {d} | {_interval(margin_slope(margins, d, largest))} |" for d in dimensions
     ]
+    lines += ["", *_verdicts(risks, margins, dimensions, largest)]
     return "\n".join(lines) + "\n"
+
+
+def _verdicts(risks, margins, dimensions, largest):
+    """Say where the intervals lie, whatever came out."""
+    for smoothness in 1, 2:
+        said = [
+            f"{_beside(risk_slope(risks, d), theorem_slope(d, smoothness))} for d = {d}"
+            for d in dimensions
+        ]
+        yield (
+            f"- Risk falls, beside the bound for b = {smoothness}: {', '.join(said)}."
+        )
+    below = [d for d in dimensions if sum(margin_slope(margins, d, largest)) < 1]
+    yield (
+        f"- Errors of margins grow by less than the corollary's factor for "
+        f"{len(below)} of {len(dimensions)} dimensions."
+    )
+
+
+def _beside(estimate, bound):
+    middle, half = estimate
+    if middle + half < bound:
+        return "faster"
+    return "more slowly" if middle - half > bound else "not to be told from it"
 
 
 def _interval(estimate):

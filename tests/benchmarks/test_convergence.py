@@ -107,6 +107,11 @@ def test_the_command_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
     text = (tmp_path / "convergence.md").read_text()
     assert "-0.50 ± 0.00" in text
     assert "+0.50 ± 0.00" in text
+    # -.50 beside -.50 and -.33, then beside -.67 and -.50.
+    one, two, margins = text.splitlines()[-3:]
+    assert one.endswith("faster for d = 4.")
+    assert "more slowly for d = 2" in two
+    assert margins.endswith("2 of 2 dimensions.")
     before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
     convergence.main([*arguments, "0", "1", "2"])
     assert before == {p.name: p.read_bytes() for p in tmp_path.iterdir()}
