@@ -1,7 +1,7 @@
 """The reward models of the study, fitted on many labellings of the same items at once.
 
 Matched training: every model sees items centred and scaled by those of the training
-prompts; holds out a tenth of the training prompts; and stops, or chooses its penalty,
+prompts; holds out a share of the training prompts; and stops, or chooses its penalty,
 by the log-loss on them of what it models: preferences for Bradley-Terry, wins for
 classifiers. The two networks have one trainer, one shape and one batch size; what is
 chosen beside, from as many candidates for each, is in `choices`.
@@ -32,7 +32,9 @@ from skreward.models.network import fit_together
 NETWORK = {"tol": 1e-5, "n_iter_no_change": 4, "device": "cpu"}
 # Labellings of one stack: their weights, and Adam's, stay in the cache.
 TOGETHER = 4
-HELD_OUT = 0.1
+# Share of the prompts held out, by pairing. Of pairs across prompts those that have one
+# side there are lost to both parts.
+HELD_OUT = {"same": 0.1, "cross": 0.2}
 ALPHAS = np.geomspace(10, 0.01, 7)
 MAX_TREES = 300
 PATIENCE = 20
@@ -56,13 +58,17 @@ class Asked(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """Training items, their prompts, labellings of their pairs, and unseen items."""
+    """Training items, their prompts, labellings of their pairs, and unseen items.
+
+    ``held_out`` is the share of prompts on which training stops.
+    """
 
     items: np.ndarray
     prompts: np.ndarray
     asked: list
     unseen: np.ndarray
     seed: int
+    held_out: float = HELD_OUT["same"]
 
     def scaled(self):
         """Give the problem with items centred and scaled by the training items."""
@@ -88,7 +94,7 @@ def fit(model, recipe, problem, choice):
     problem = problem.scaled()
     hidden = HIDDEN if recipe == WIDE else NARROW
     return {
-        "bt-mlp": partial(_networks, partial(_bradley_terry_network, hidden)),
+        "bt-mlp": partial(_networks, partial(BradleyTerryMLPRegressor, hidden)),
         "clf-mlp": partial(_networks, partial(_classifier_network, hidden)),
         "clf-lgbm": _trees,
         "bt-linear": partial(_linear, _preferences),
@@ -125,7 +131,15 @@ def _networks(make, problem, choice):
     for first in range(0, len(problem.asked), TOGETHER):
         asked = problem.asked[first : first + TOGETHER]
         start = time.process_time()
-        models = [make(problem.seed, choice) for _ in asked]
+        models = [
+            make(
+                **NETWORK,
+                **choice,
+                validation_fraction=problem.held_out,
+                random_state=problem.seed,
+            )
+            for _ in asked
+        ]
         index, share, times = zip(*map(merged, asked), strict=True)
         pairs = [EmbeddingPairs(problem.items, i, problem.prompts) for i in index]
         fit_together(models, pairs, share, times)
@@ -142,21 +156,15 @@ def _networks(make, problem, choice):
     return fitted
 
 
-def _bradley_terry_network(hidden, seed, choice):
-    return BradleyTerryMLPRegressor(hidden, **NETWORK, random_state=seed, **choice)
-
-
-def _classifier_network(hidden, seed, choice):
-    return PairwiseClassifierReward(
-        RewardMLPClassifier(hidden, **NETWORK, random_state=seed, **choice)
-    )
+def _classifier_network(hidden, **parameters):
+    return PairwiseClassifierReward(RewardMLPClassifier(hidden, **parameters))
 
 
 def _held_out(problem):
-    """Choose the items of a tenth of the prompts."""
+    """Choose the items of some of the prompts."""
     prompts = np.unique(problem.prompts)
     order = np.random.RandomState(problem.seed).permutation(len(prompts))
-    held = prompts[order[: max(1, round(HELD_OUT * len(prompts)))]]
+    held = prompts[order[: max(1, round(problem.held_out * len(prompts)))]]
     return np.isin(problem.prompts, held)
 
 

@@ -71,7 +71,9 @@ def problem_of(settings, train, test, labels):
             for part in (train, test)
         )
     asked = [labels[setting] for setting in settings]
-    return models.Problem(items, train.prompts, asked, unseen, settings[0].seed)
+    held_out = models.HELD_OUT[settings[0].pairing]
+    seed = settings[0].seed
+    return models.Problem(items, train.prompts, asked, unseen, seed, held_out)
 
 
 def _row(setting, fitted, labels, scorer):

@@ -163,13 +163,24 @@ def test_boosting_on_shares_is_boosting_on_a_row_an_outcome(problem, monkeypatch
     assert np.corrcoef(ours.rewards, expected)[0, 1] > 0.98
 
 
-def test_networks_differ_in_their_objective_alone(problem):
-    likelihood = models._bradley_terry_network((8,), 0, CHOICE["mlp"])
-    classifier = models._classifier_network((8,), 0, CHOICE["mlp"]).estimator
-    ours, theirs = likelihood.get_params(), classifier.get_params()
+def test_networks_differ_in_their_objective_alone(problem, monkeypatch):
+    fitted = []
+
+    def spy(models_, *_):
+        fitted.append([getattr(m, "estimator", m).get_params() for m in models_])
+        raise StopIteration
+
+    monkeypatch.setattr(models, "fit_together", spy)
+    across = problem._replace(held_out=models.HELD_OUT["cross"])
+    for model in "bt-mlp", "clf-mlp":
+        with pytest.raises(StopIteration):
+            fit(model, across)
+    (ours, *_), (theirs, *_) = fitted
     for name in set(ours) - set(theirs):
         assert name in ("link", "ties", "max_pairs")
     assert {k: v for k, v in ours.items() if k in theirs} == theirs
+    assert theirs["validation_fraction"] == 0.2
+    assert theirs["hidden_layer_sizes"] == (256, 128)
 
 
 def test_candidates_are_as_many_for_every_model():
@@ -181,7 +192,7 @@ def test_wide_is_the_paper_s_layers(problem, monkeypatch):
     made = []
 
     def spy(problem, choice, make):
-        made.append(make(0, choice).hidden_layer_sizes)
+        made.append(make(**choice).hidden_layer_sizes)
         return []
 
     monkeypatch.setattr(models, "_networks", lambda make, p, c: spy(p, c, make))
