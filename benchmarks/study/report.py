@@ -166,7 +166,9 @@ def _claims(answers, drawn):
         "More labels": "quantity.png",
         "Cross-prompt or same-prompt pairs": "pairing.png",
     }
-    lines = ["## What the paper said, and what came out\n", prose.CLAIMS + "\n"]
+    tested = sum(bool(f.verdict) for _, findings in answers for f in findings)
+    lines = ["## What the paper said, and what came out\n"]
+    lines.append(f"{prose.CLAIMS} P-values are corrected for {tested} tests.\n")
     for claim, findings in answers:
         lines += [f"### {claim.title}\n", *_figure(shown.get(claim.title), drawn)]
         lines += _findings([f for f in findings if f.question.says])
