@@ -232,7 +232,8 @@ def answer(scores):
         words = ""
         if tested[k]:
             words = verdict(found[first], wanted, mine[first], float(matters[k]))
-            by_gain = verdict(found[METRICS[1]], wanted, mine[METRICS[1]], 1.0)
+            known = mine[METRICS[1]] < 1 - LEVEL
+            by_gain = _judged(found[METRICS[1]], wanted, known, False)
             if by_gain in DECIDED and not words.startswith(by_gain):
                 words += f"; by best-of-N gain it {by_gain}"
         finding = Finding(question, training, found, mine, float(matters[k]), words)
@@ -304,9 +305,12 @@ def verdict(estimate, wanted, p_value, p_matters):
         Corrected: of no difference, and of one of `MATTERS` at least.
     """
     if np.isnan(estimate.error):
-        return "cannot be judged: one seed does not show how results vary"
-    known = p_value < 1 - LEVEL
-    small = p_matters < 1 - LEVEL
+        return "cannot be judged: one prompt does not show how results vary"
+    words = _judged(estimate, wanted, p_value < 1 - LEVEL, p_matters < 1 - LEVEL)
+    return f"{words}, of one seed alone" if estimate.n_seeds == 1 else words
+
+
+def _judged(estimate, wanted, known, small):
     if known:
         holds, reverse, differs = DECIDED
         words = holds if wanted * estimate.mean > 0 else reverse

@@ -22,8 +22,9 @@ TRAINED = 0.75  # the share of prompts that a seed trains on
 class Estimate(NamedTuple):
     """A mean, its standard error and degrees of freedom, and what it rests on.
 
-    The error is NaN where fewer than two seeds or two prompts show how values vary.
-    ``seed_share`` is the part of the variance that comes from seeds.
+    The error is NaN where fewer than two prompts show how values vary. Of one seed it
+    is over prompts alone: it holds for what that seed drew. ``seed_share`` is the part
+    of the variance that comes from seeds.
     """
 
     mean: float
@@ -32,6 +33,7 @@ class Estimate(NamedTuple):
     n_settings: int = 0
     n_blocks: int = 0
     seed_share: float = np.nan
+    n_seeds: int = 0
 
     @property
     def interval(self):
@@ -75,7 +77,7 @@ class Estimate(NamedTuple):
         if np.isnan(self.error):
             return text
         low, high = (number.format(end) for end in self.interval)
-        return f"{text} [{low}, {high}]"
+        return f"{text} [{low}, {high}]" + " (one seed)" * (self.n_seeds == 1)
 
 
 NOTHING = Estimate(np.nan, np.nan, np.nan)
@@ -115,14 +117,20 @@ def crossed(tables, overlap=False):
         seeds = seeds * [1 + p.n_seeds * TRAINED / (1 - TRAINED) for p in parts]
     variance = seeds + prompts
     with np.errstate(invalid="ignore", divide="ignore"):
-        spread = seeds**2 / [part.n_seeds - 1 for part in parts]
+        spread = seeds**2 / [max(part.n_seeds - 1, 1) for part in parts]
         spread += prompts**2 / [part.n_prompts - 1 for part in parts]
         freedom = variance.sum() ** 2 / spread.sum()
         share = seeds.sum() / variance.sum()
     if variance.sum() == 0.0:
         freedom, share = np.inf, 0.0
     error = np.sqrt(variance.sum()) / len(parts)
-    return Estimate(mean, float(error), float(freedom), seed_share=float(share))
+    return Estimate(
+        mean,
+        float(error),
+        float(freedom),
+        seed_share=float(share),
+        n_seeds=min(part.n_seeds for part in parts),
+    )
 
 
 class Components(NamedTuple):
@@ -149,9 +157,9 @@ def _components(table):
     by_seed, by_prompt = clustered(rest.sum(axis=1)), clustered(rest.sum(axis=0))
     by_value = clustered(rest[known])
     # What prompts and values do not explain is the seeds'.
-    seeds = max(by_seed - by_value, by_seed - by_prompt, 0.0)
-    if n_seeds < 2:
-        seeds = np.nan
+    seeds = 0.0
+    if n_seeds > 1:
+        seeds = max(by_seed - by_value, by_seed - by_prompt, 0.0)
     return Components(mean, seeds, by_prompt, n_seeds, n_prompts)
 
 

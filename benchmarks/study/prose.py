@@ -75,13 +75,17 @@ value beyond it was not tried."""
 
 def abstract(n_seeds):
     """Say what was done, before what came out."""
-    seeds = "one seed" if n_seeds == 1 else f"{n_seeds} seeds"
+    over = (
+        "the test prompts of one seed: how seeds vary is not in them"
+        if n_seeds == 1
+        else f"{n_seeds} seeds and the test prompts"
+    )
     return (
         "The study of Sun, Shen and Ton (ICLR 2025) compared Bradley-Terry rewards "
         "with classifiers on embeddings in 12,960 runs. Here its grid is run on public "
         "judged responses, with the two networks trained alike, and once more as its "
         "released code trains them. Differences are of order consistency, with 95 % "
-        f"intervals over {seeds} and the test prompts."
+        f"intervals over {over}."
     )
 
 

@@ -309,7 +309,7 @@ def _baseline_sentence(scores):
         if each[0] in PAPER_MODELS and not np.isnan(each[-1].error)
     ]
     if not found:
-        return "They are not run, or have one seed in common with the models."
+        return "They are not run yet."
     words = []
     for baseline in BASELINES:
         mine = [e for e in found if e[1] == baseline]
@@ -344,7 +344,7 @@ def _robustness(scores, answers):
         part = scores.where(pairing=claim.pairing)
         for finding in findings:
             headline = finding.training == MATCHED and finding.question.says
-            if not headline or np.isnan(_first(finding).error):
+            if not headline or _first(finding).n_seeds < 2:
                 continue
             contrast = under(finding.question.contrast, "matched")
             (tables,), _ = contrast.tables(part, METRICS[0])

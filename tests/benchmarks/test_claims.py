@@ -269,10 +269,16 @@ def test_holm_is_that_of_statsmodels():
             "is not decided (would be found from ±0.012 on)",
         ),
         (
+            Estimate(0.03, 0.004, 20, n_seeds=1),
+            1,
+            (0.001, 1.0),
+            "holds, of one seed alone",
+        ),
+        (
             Estimate(0.004, np.nan, np.nan),
             1,
             (np.nan, np.nan),
-            "cannot be judged: one seed does not show how results vary",
+            "cannot be judged: one prompt does not show how results vary",
         ),
     ],
 )

@@ -102,13 +102,18 @@ def test_counting_overlap_covers_what_new_training_prompts_would_give():
     assert 0.88 < covered[1] / 150
 
 
-def test_one_seed_gives_a_mean_and_no_interval():
+def test_one_seed_has_an_interval_over_prompts_and_says_so():
     table = draw(np.random.default_rng(0), 0.1, 0.1, 0.1, n_seeds=1)
     estimate = crossed([table])
-    assert_allclose(estimate.mean, np.nanmean(table))
-    assert np.isnan(estimate.error)
-    assert np.isnan(estimate.p_value)
-    assert str(estimate) == f"{estimate.mean:.3f}"
+    tested = table[~np.isnan(table)]
+    assert_allclose(estimate.mean, tested.mean())
+    assert_allclose(estimate.error, stats.sem(tested))
+    assert_allclose(estimate.freedom, len(tested) - 1)
+    assert str(estimate).endswith("] (one seed)")
+    assert estimate.signed.startswith(f"{estimate.mean:+.3f} [")
+    alone = crossed([table[:, ~np.isnan(table[0])][:, :1]])
+    assert np.isnan(alone.error)
+    assert np.isnan(alone.p_value)
     assert str(NOTHING) == NOTHING.signed == ""
     assert np.isnan(crossed([]).mean)
 

@@ -140,12 +140,16 @@ def test_a_part_of_the_grid_says_so_and_compares_what_is_balanced(tmp_path, undr
     assert "95 % intervals over 3 seeds" in text
 
 
-def test_a_first_seed_alone_has_means_and_is_not_judged(tmp_path):
-    write_report(simulate(seeds=[0], **SMALL), tmp_path)
+def test_a_first_seed_alone_has_intervals_over_prompts_and_says_so(tmp_path):
+    def effect(setting, error_rate):
+        return 0.1 * (setting.design == "random")
+
+    write_report(simulate(effect, seeds=[0], **SMALL), tmp_path)
     text = (tmp_path / "report.md").read_text()
-    assert "cannot be judged: one seed does not show how results vary" in text
-    assert "intervals over one seed" in text
-    assert "have one seed in common with the models" in text
+    assert "95 % intervals over the test prompts of one seed: how seeds vary" in text
+    assert "it **holds, of one seed alone** (+0." in text
+    assert "] (one seed) |" in text
+    assert "## Do the verdicts depend on the intervals?" not in text
     assert "nan" not in text
     assert (tmp_path / "encoders.png").exists()
 
