@@ -19,7 +19,7 @@ from skreward.data.pairs import EmbeddingPairs
 from skreward.data.targets import check_numbers, check_preferences
 from skreward.models.calibrated import CalibratedReward
 from skreward.report.intervals import Clusters
-from skreward.text.items import TextItems, TextPairs, plain
+from skreward.text.items import TextItems, TextPairs, plain, value_key
 from skreward.text.tables import read_texts
 from skreward.utils.checks import check_prompts, check_rewards
 from skreward.utils.through import last_step, predict_preference_proba
@@ -86,6 +86,20 @@ class Evidence:
         if self.texts is None:
             return self.given_lengths
         return np.array([len(plain(item.response)) for item in self.texts.items])
+
+    @cached_property
+    def is_equal(self) -> np.ndarray:
+        """Mask the pairs of an item, or of a text, with itself."""
+        same = np.arange(int(self.index.max()) + 1)
+        if self.texts is not None:
+            # Not sorted: an array of texts is as wide as the longest.
+            number: dict[str, int] = {}
+            keys = (
+                value_key(i.prompt) + value_key(i.response) for i in self.texts.items
+            )
+            same = np.array([number.setdefault(key, len(number)) for key in keys])
+        first, second = same[self.index.T]
+        return first == second
 
     @property
     def pair_prompts(self) -> np.ndarray | None:

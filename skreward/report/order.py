@@ -22,7 +22,7 @@ RATIOS = (1.1, 1.5, 2.0)
 PROMPT_CHARACTERS = (100, 500, 2000)
 MOST_VALUES = 10
 # Of a language: a few words of a short text are easily taken for another.
-MIN_PAIRS = 20
+MIN_SHARE = 0.01
 LANGUAGE_NAMES = {
     "E": "English",
     "D": "German",
@@ -279,7 +279,7 @@ def _by_language(evidence):
     names = [
         LANGUAGE_NAMES.get(codes[k], f"script: {codes[k]}".lower()) for k in places
     ]
-    return _by_value(names, MIN_PAIRS)
+    return _by_value(names, MIN_SHARE * len(names))
 
 
 def _by_code(evidence):
@@ -345,7 +345,7 @@ def label_agreement(evidence: Evidence) -> np.ndarray:
     return np.maximum(share, 1 - share)[same]
 
 
-def _by_value(values, min_pairs=1):
+def _by_value(values, min_pairs=1.0):
     """Mask the pairs of each value, the most frequent ones; the rest together."""
     names = np.array([str(value) for value in values], dtype=object)
     distinct, count = np.unique(names, return_counts=True)

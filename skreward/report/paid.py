@@ -1,5 +1,6 @@
 """What a reward pays for: length, and named statistics of the texts."""
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,8 @@ from skreward.report.intervals import Estimate
 from skreward.text.statistics import TextStatisticsTransformer
 
 MOST_COEFFICIENTS = 20
+# Columns of an array and of an embedding, which are numbered.
+UNNAMED = re.compile(r"(^|__)(x|[a-z]*embeddingtransformer)\d+$")
 
 
 @dataclass(frozen=True)
@@ -129,8 +132,10 @@ def _coefficients(model, level):
     rows = [
         (abs(coef) / std, Coefficient(str(name), float(coef), float(low), float(high)))
         for name, coef, low, high, std in zip(*columns, strict=True)
-        if np.isfinite(std) and std > 0
+        if np.isfinite(std) and std > 0 and not UNNAMED.search(str(name))
     ]
+    if not rows:
+        return "The features of the linear reward have no names of their own."
     rows.sort(key=lambda row: -row[0])
     return tuple(coefficient for _, coefficient in rows[:MOST_COEFFICIENTS])
 

@@ -80,7 +80,7 @@ def mistakes(evidence: Evidence, judged: Judged, other=None) -> tuple[Example, .
 
 def doubtful(evidence: Evidence, judged: Judged, other=None) -> tuple[Example, ...]:
     """Give the pairs of different responses that the model is least sure of."""
-    may = _counts(evidence) & ~_are_equal(evidence)
+    may = _counts(evidence) & ~evidence.is_equal
     return _examples(
         np.flatnonzero(may), np.abs(judged.margin), evidence, judged, other
     )
@@ -126,7 +126,7 @@ def facts(evidence: Evidence, judged: Judged, encoder: Any, n_trained: int) -> F
         n_soft=int(is_soft.sum()),
         n_repeated=len(index) - len(np.unique(same)),
         n_contradictions=int((turned[0] & turned[1]).sum()),
-        n_equal_texts=int(_are_equal(evidence).sum()),
+        n_equal_texts=int(evidence.is_equal.sum()),
         n_empty=None if empty is None else int(empty[occurring].sum()),
         n_texts_cut=None if cut is None else int(cut[occurring].sum()),
         n_pairs_cut=None if cut is None else int(cut[index].any(axis=1).sum()),
@@ -138,16 +138,6 @@ def facts(evidence: Evidence, judged: Judged, encoder: Any, n_trained: int) -> F
 
 def _counts(evidence):
     return evidence.weight > 0
-
-
-def _are_equal(evidence):
-    """Mask the pairs of a text, or of an item, with itself."""
-    first, second = evidence.index.T
-    equal = first == second
-    if evidence.texts is not None:
-        keys = encode([f"{i.prompt!r} {i.response!r}" for i in evidence.texts.items])
-        equal |= keys[first] == keys[second]
-    return equal
 
 
 def _is_empty(evidence):

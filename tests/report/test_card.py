@@ -1,5 +1,6 @@
 """The report card: its figures, its page, and whatever it may be given."""
 
+import gzip
 import json
 
 import numpy as np
@@ -35,6 +36,7 @@ from skreward.metrics import (
 )
 from skreward.report import ReportCard
 from tests.report.pages import read_page, text_of
+from tests.support import data_file
 
 
 @pytest.fixture(scope="module")
@@ -435,6 +437,62 @@ def test_texts_and_names_of_an_attacker(data):
     json.dumps(card.to_dict(), allow_nan=False).encode()
     assert "<script" not in html
     assert len(list(root.iter("title"))) == 1
+
+
+@pytest.mark.realdata
+def test_judged_responses():
+    """Length does better than the model; a temperature mends a model that is shy."""
+    file = np.load(data_file("judged_dev_minilm.npz"))
+    prompt = file["prompt_id"]
+    kept = np.isin(prompt, np.unique(prompt)[:60])
+    with gzip.open(data_file("judged_dev.jsonl.gz"), "rt", encoding="utf-8") as lines:
+        rows = [json.loads(line) for line, k in zip(lines, kept, strict=True) if k]
+    items = file["embeddings"][kept].astype(np.float32)
+    prompt, rating = prompt[kept], file["golden_reward"][kept]
+    train = prompt <= np.unique(prompt)[29]
+    model = BradleyTerryRegressor(max_pairs=20_000, random_state=0)
+    model.fit(items[train], rating[train], prompt_ids=prompt[train])
+    card = ReportCard.from_estimator(
+        model,
+        items[~train],
+        rating[~train],
+        prompt_ids=prompt[~train],
+        texts=[row for row, is_train in zip(rows, train, strict=True) if not is_train],
+    )
+    read_page(card.to_html())
+    assert card.facts.n_pairs == 20_000
+    assert card.facts.n_prompts_trained_on == 0
+    assert card.order.model.lower > 0.6
+    assert card.baselines[0].score.value > 0.65
+    assert card.order.model.value - card.similar_length.model.value > 0.04
+    raw, tempered = card.calibration.rows
+    assert tempered.log_loss.value < raw.log_loss.value
+    best = card.best_of_n
+    assert best.n[-1] == 50
+    assert best.gain[-1] - best.half_width[-1] > 0
+    assert card.pays_for.length.model.lower > 0.3
+    size = next(p for p in card.slices if p.name == "Size of the margin").rows
+    assert size[0].model.upper < size[-1].model.lower
+
+
+@pytest.mark.realdata
+def test_dialogues_of_people():
+    with gzip.open(data_file("hh_harmless_dev.jsonl.gz"), "rt") as lines:
+        rows = [json.loads(line) for line in lines]
+    rows = [{name: row[name] for name in ("chosen", "rejected")} for row in rows]
+    model = make_pipeline(
+        TextStatisticsTransformer(),
+        ItemwiseTransformer(StandardScaler()),
+        BradleyTerryRegressor(alpha=0.01),
+    ).fit(rows[:850])
+    card = ReportCard.from_estimator(model, rows[850:])
+    said = text_of(read_page(card.to_html()))
+    assert card.order.model.lower > 0.5
+    assert card.baselines[0].score.upper < 0.5
+    turns = next(p for p in card.slices if p.name == "Turns of the dialogue")
+    assert len(turns.rows) == 4
+    assert "of 850 pairs" in said or "on 850 pairs" in said
+    assert "trained on 1 of the 850 prompts" in said
 
 
 @pytest.mark.parametrize(
