@@ -266,6 +266,7 @@ def check_folder(source: ModelSource, trust_remote_code: bool):
             "elsewhere and may change. Merge the two and save the result."
         )
     _refuse_pickles(folder)
+    _refuse_onnx_alone(folder)
     if not trust_remote_code:
         refuse_code(folder)
 
@@ -278,6 +279,16 @@ def _refuse_pickles(folder: Path):
                 "loaded from safetensors alone. Save the model again with "
                 "safe_serialization=True."
             )
+
+
+def _refuse_onnx_alone(folder: Path):
+    files = sorted(folder.rglob("*.onnx"))
+    if files and not any(folder.rglob("*.safetensors")):
+        raise OSError(
+            f"model: {str(folder)!r} holds its weights as {files[0].name} alone, and "
+            "they are loaded from safetensors or GGUF. Give the folder or the hub id "
+            "of the model that was exported."
+        )
 
 
 @contextmanager

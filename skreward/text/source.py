@@ -236,10 +236,22 @@ def _file_digest(path: Path) -> str:
 
 
 def loaded_digest(model: Any) -> str:
-    """Hash a loaded model's weights, again only after they were changed in place."""
+    """Hash a loaded model's weights, again only after they were changed in place.
+
+    Raises
+    ------
+    ValueError
+        Where it has none that torch knows: two of its kind could not be told apart.
+    """
     import torch
 
     tensors = dict(model.state_dict())
+    if not tensors:
+        raise ValueError(
+            "model is a SentenceTransformer without weights in torch, such as one with "
+            "backend='onnx' or 'openvino'; load it with backend='torch', or give its "
+            "folder or hub id."
+        )
     state = tuple((t.data_ptr(), t._version) for t in tensors.values())
     known = _loaded_digests.get(model)
     if known is None or known[0] != state:

@@ -215,7 +215,8 @@ class LLMEmbeddingTransformer(
     Raises
     ------
     OSError
-        In `fit`, where the model can be had in no way, or is a pickle or an adapter.
+        In `fit`, where the model can be had in no way, or is a pickle, an adapter or
+        ONNX alone.
 
     ValueError
         Where the model's files name code and ``trust_remote_code`` is False, or

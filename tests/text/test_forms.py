@@ -113,6 +113,33 @@ def test_static_vectors_are_a_model(static_folder):
         LLMEmbeddingTransformer(folder, dtype="bfloat16", device="cpu").fit(["a"])
 
 
+def test_an_onnx_file_alone_is_refused(static_folder, tmp_path):
+    folder, _ = static_folder
+    copy = tmp_path / "model"
+    shutil.copytree(folder, copy)
+    (copy / "onnx").mkdir()
+    (copy / "onnx" / "model.onnx").write_bytes(b"graph")
+    LLMEmbeddingTransformer(copy, device="cpu").fit(TEXTS)
+    (copy / "model.safetensors").unlink()
+    with pytest.raises(
+        OSError, match=r"as model\.onnx alone, and .* safetensors or GGUF"
+    ):
+        LLMEmbeddingTransformer(copy, device="cpu").fit(TEXTS)
+
+
+def test_a_loaded_model_without_weights_in_torch_is_refused():
+    """Two of ``backend="onnx"`` would share one place in the cache."""
+    from sentence_transformers import SentenceTransformer
+
+    class Elsewhere(torch.nn.Module):
+        def forward(self, features):
+            return features
+
+    model = SentenceTransformer(modules=[Elsewhere()], device="cpu")
+    with pytest.raises(ValueError, match="without weights in torch, such as one with"):
+        LLMEmbeddingTransformer(model).fit(TEXTS)
+
+
 @pytest.mark.parametrize("name", ["MPNet", "Bert"])
 def test_bfloat16_suits_attention_that_mixes_it_with_float32(tmp_path, name):
     import transformers
