@@ -27,7 +27,8 @@ per encoder, data set and model on other seeds from the same list. **The paper's
 recipe** is its released code: raw items, 1024-512 units, rows split at random into
 training and validation, last weights kept.
 
-Noise is the measured share of labels that contradict the true reward, not beta.
+Noise is the measured share of labels that contradict the true reward, not beta; pairs
+of equal reward, many in `arenabench`, have no right label and are not in it.
 **Order consistency** is the share of a test prompt's pairs of responses in the true
 order, averaged over prompts; **best-of-N gain** is the true reward of the response
 chosen among N over the mean, in standard deviations (N = 10; the paper's measure, at

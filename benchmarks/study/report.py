@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.study import choices, figures, people, prose
+from benchmarks.study import figures, people, prose
 from benchmarks.study.ablations import CHANGES, RECIPES, ablations
 from benchmarks.study.claims import (
     CHANGE,
@@ -27,6 +27,7 @@ from benchmarks.study.tables import (
     DESIGNS,
     NAMES,
     all_tables,
+    chosen_table,
     estimate_rows,
     extent,
     number,
@@ -66,6 +67,7 @@ def write_report(rows, folder):
         *_claims(answers, drawn),
         *_ablations(scores, drawn),
         *_heterogeneity(scores, drawn),
+        *_by_data_set(scores, answers),
         *_baselines(scores),
         *_convergence(folder),
         *people.section(folder),
@@ -271,6 +273,28 @@ def _heterogeneity(scores, drawn):
     return lines
 
 
+def _by_data_set(scores, answers):
+    """Give the headlines under matched training, each data set by itself."""
+    tasks = scores.where(model=PAPER_MODELS).levels("task")
+    if len(tasks) < 2:
+        return []
+    lines = [
+        "| difference, matched training | " + " | ".join(tasks) + " |",
+        "|---" * (len(tasks) + 1) + "|",
+    ]
+    for claim, findings in answers:
+        part = scores.where(pairing=claim.pairing)
+        for finding in findings:
+            if finding.training == MATCHED and finding.question.says:
+                contrast = under(finding.question.contrast, "matched")
+                cells = [
+                    contrast.estimate(part.where(task=task), METRICS[0]).signed
+                    for task in tasks
+                ]
+                lines.append(f"| {contrast.text} | " + " | ".join(cells) + " |")
+    return [*lines, ""]
+
+
 def _baseline_estimates(scores):
     same = scores.where(recipe=("matched", "baseline"), pairing=("same", "-"))
     for model in (*PAPER_MODELS, *LINEAR_MODELS):
@@ -391,47 +415,19 @@ def _tables_page(scores, everything, answers):
     for claim, findings in answers:
         lines += [f"### {claim.title}\n", *_findings(findings)]
     lines += all_tables(scores)
-    lines += _chosen(scores)
+    chosen = chosen_table(scores)
+    if chosen:
+        lines += [
+            "## Chosen rates, penalties and trees\n",
+            prose.CHOSEN + "\n",
+            *chosen,
+        ]
     if len(everything) > len(scores):
         same = everything.where(recipe=("matched", "baseline"), pairing=("same", "-"))
         found = table(same, "pool", "encoder")
         if found:
             lines += ["## Further encoders, pairs within prompts\n", *found]
     return "\n".join(lines).rstrip() + "\n"
-
-
-def _chosen(scores):
-    """Give the table of what was chosen for the models, and what is at an edge."""
-    places = [
-        (task, pool)
-        for task in scores.levels("task")
-        for pool in scores.levels("pool")
-        if choices.name_of(task, pool, PAPER_MODELS[0]) in choices.read()
-    ]
-    if not places:
-        return []
-    lines = [
-        "## Chosen rates, penalties and trees\n",
-        prose.CHOSEN + "\n",
-        "| data set | encoder | " + " | ".join(PAPER_MODELS) + " |",
-        "|---" * (len(PAPER_MODELS) + 2) + "|",
-    ]
-    for place in places:
-        cells = [_choice(choices.name_of(*place, model)) for model in PAPER_MODELS]
-        lines.append("| " + " | ".join([*place, *cells]) + " |")
-    return [*lines, ""]
-
-
-def _choice(name):
-    known = choices.read().get(name)
-    if known is None:
-        return ""
-    words = []
-    for parameter, value in known["chosen"].items():
-        tried = [candidate[parameter] for candidate in known["tried"]]
-        edge = "*" if value in (min(tried), max(tried)) else ""
-        words.append(f"{parameter} {value:g}{edge}")
-    return ", ".join(words)
 
 
 def _figure(name, drawn):

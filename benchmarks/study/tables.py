@@ -4,6 +4,7 @@ from functools import reduce
 
 import numpy as np
 
+from benchmarks.study import choices
 from benchmarks.study.intervals import NOTHING, crossed
 from benchmarks.study.scores import BASELINES, CUT_BY, NETWORKS, Scores, common
 from benchmarks.study.settings import LINEAR_MODELS, PAPER_MODELS
@@ -222,3 +223,35 @@ def recipe_table(scores):
         if null is not None and len(null):
             found.insert(-1, _line("none", name, null))
     return found
+
+
+def chosen_table(scores):
+    """Give the table of what was chosen for the models, and what is at an edge."""
+    places = [
+        (task, pool)
+        for task in scores.levels("task")
+        for pool in scores.levels("pool")
+        if choices.name_of(task, pool, PAPER_MODELS[0]) in choices.read()
+    ]
+    if not places:
+        return []
+    lines = [
+        "| data set | encoder | " + " | ".join(PAPER_MODELS) + " |",
+        "|---" * (len(PAPER_MODELS) + 2) + "|",
+    ]
+    for place in places:
+        cells = [_choice(choices.name_of(*place, model)) for model in PAPER_MODELS]
+        lines.append("| " + " | ".join([*place, *cells]) + " |")
+    return [*lines, ""]
+
+
+def _choice(name):
+    known = choices.read().get(name)
+    if known is None:
+        return ""
+    words = []
+    for parameter, value in known["chosen"].items():
+        tried = [candidate[parameter] for candidate in known["tried"]]
+        edge = "*" if value in (min(tried), max(tried)) else ""
+        words.append(f"{parameter} {value:g}{edge}")
+    return ", ".join(words)

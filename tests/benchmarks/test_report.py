@@ -114,6 +114,10 @@ def test_verdicts_stand_in_the_abstract_once_a_claim(tmp_path, undrawn):
     assert worse.count("**is the other way round** (-0.03") == 2
     assert "“split by prompt” moves the comparison of classifier" in text
     assert "the two networks order 0.6" in short
+    by_set = text.partition(
+        "| difference, matched training | arenabench | judged_dev |"
+    )
+    assert "\n| bt-mlp, 40,000 minus 10,000 labels | " in by_set[2]
     assert text.count("*, on the same labels | 0.") == 2
     for part in (
         "## Do encoders and data sets agree?",
