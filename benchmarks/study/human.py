@@ -1,17 +1,18 @@
 """People's order beside the judges': reward models of the study on human pairs.
 
     python -m benchmarks.study.human FOLDER --out docs/study/human.csv
+    python -m benchmarks.study.human FOLDER --out docs/study/human.csv \
+        --models bt-mlp clf-mlp clf-lgbm --betas 1 3 10
 
-FOLDER is the study's (`encoded.py`). Two kinds of training, by linear Bradley-Terry
-and the logistic classifier, on features standardised on the training items:
+FOLDER is the study's (`encoded.py`). Two kinds of training:
 
-- on simulated labels of a data set of judged responses, whose prompts the human pairs
-  do not have (those that they share are left out), scored on all human pairs;
-- on the human pairs themselves, by folds that share no prompt.
+- the study's models, trained as in the study (`models.py`, with what was chosen there),
+  on simulated labels of a data set of judged responses, without the prompts that the
+  human pairs have too; scored on all human pairs;
+- linear Bradley-Terry and the logistic classifier on the human pairs themselves, by
+  folds that share no prompt, with the penalty chosen inside each training fold.
 
-The penalty is chosen on prompts held out: of simulated labels once per encoder and data
-set, on a seed that is not scored; of human pairs inside each training fold. Beside them
-stand the longer response, and the same models on the statistics of the texts.
+Beside them stand the longer response, and the same on the statistics of the texts.
 
 What is there already is not computed again: stop it and start it at any time.
 """
@@ -22,12 +23,13 @@ import sys
 from dataclasses import asdict, dataclass, fields
 from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
-from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 
+from benchmarks.study.choices import choice_of
 from benchmarks.study.encoded import (
     DATA_SETS,
     ENCODERS,
@@ -35,6 +37,8 @@ from benchmarks.study.encoded import (
     STATISTICS,
     EncodedSets,
 )
+from benchmarks.study.models import Asked, Problem, fit
+from benchmarks.study.settings import LINEAR_MODELS, PAPER_MODELS
 from skreward import (
     BradleyTerryRegressor,
     BradleyTerryRegressorCV,
@@ -46,13 +50,12 @@ from skreward.model_selection import PromptDisjointKFold
 
 BETAS = (0.5, 0.7, 1.0, 3.0, 5.0, 10.0)
 SEEDS = (0, 1, 2)
-TUNING_SEED, TUNING_BETA = 99, 3.0
 N_PAIRS = 10_000
-MODELS = ("bt-linear", "clf-linear")
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 FOLDS = 5
 SIMILAR_LENGTH = 1.1
-LENGTH = "length alone"
+MODELS = LINEAR_MODELS + PAPER_MODELS
+LENGTH, NOTHING = "length", "-"
 
 
 @dataclass(frozen=True)
@@ -112,28 +115,28 @@ def _clustered(values, groups):
 
 
 class Training:
-    """Simulated labels on one data set by one encoder, without prompts of a test."""
+    """Responses of one data set by one encoder, without prompts of a test."""
 
-    def __init__(self, data, encoder, name, human_set):
+    def __init__(self, data, encoder, name, human_sets):
         train, test = data.parts(encoder, name, 0)
-        self.embeddings = train.embeddings
-        rows = np.sort(np.r_[train.rows, test.rows])
-        order = np.argsort(np.r_[train.rows, test.rows])
-        prompts = np.r_[train.prompts, test.prompts][order]
-        rewards = np.r_[train.rewards, test.rewards][order]
-        shared = np.isin(data.prompt_hashes(name)[rows], data.prompt_hashes(human_set))
-        self.n_left_out = len(np.unique(prompts[shared]))
-        self.rows = rows[~shared]
-        self.prompts, self.rewards = prompts[~shared], rewards[~shared]
+        rows = np.r_[train.rows, test.rows]
+        tests = [data.prompt_hashes(human_set) for human_set in human_sets]
+        hashes = data.prompt_hashes(name)[rows]
+        kept = ~np.isin(hashes, np.concatenate(tests))
+        # The order of rows is that of the file, whatever the split.
+        order = np.argsort(rows[kept])
+        prompts = np.r_[train.prompts, test.prompts]
+        self.n_left_out = len(np.unique(prompts[~kept]))
+        self.items = train.embeddings[rows[kept]][order]
+        self.prompts = prompts[kept][order]
+        self.rewards = np.r_[train.rewards, test.rewards][kept][order]
 
-    def draw(self, beta, seed, center, scale):
-        """Give pairs over standardised items, labels, and their error rate."""
+    def draw(self, beta, seed):
+        """Give pairs with simulated labels, and the share of wrong ones."""
         rng = np.random.RandomState(seed)
         index = sample_pairs(self.prompts, N_PAIRS, random_state=rng)
         y = annotate(self.rewards, index, beta=beta, random_state=rng)
-        items = (self.embeddings[self.rows] - center) / scale
-        pairs = EmbeddingPairs(items, index, self.prompts)
-        return pairs, y, annotation_error_rate(self.rewards, index, y)
+        return Asked(index, y), float(annotation_error_rate(self.rewards, index, y))
 
 
 def standard(items):
@@ -151,42 +154,47 @@ def tuned(model, pairs, y, seed):
     classifier = PairwiseClassifierReward(LogisticRegression(max_iter=2000))
     grid = {"estimator__C": [1 / (p * len(pairs)) for p in PENALTIES]}
     search = GridSearchCV(classifier, grid, cv=folds, refit=False).fit(pairs, y)
-    return clone(classifier).set_params(**search.best_params_)
+    return classifier.set_params(**search.best_params_)
 
 
-def on_simulated(data, encoder, name, human_sets, done):
+def on_simulated(data, encoder, name, human_sets, models, betas, done):
     """Train on simulated labels of a data set; score on people's pairs."""
-    for human_set in human_sets:
-        training = Training(data, encoder, name, human_set)
-        pairs = data.human(encoder, human_set)
-        center, scale = standard(training.embeddings[training.rows])
-        test = (pairs.embeddings - center) / scale
-        for model in MODELS:
-            unfitted = None
-            for beta, seed in product(BETAS, SEEDS):
+    training = Training(data, encoder, name, human_sets)
+    tests = [data.human(encoder, human_set) for human_set in human_sets]
+    unseen = np.concatenate([pairs.embeddings for pairs in tests])
+    starts = np.cumsum([0, *(len(pairs.embeddings) for pairs in tests)])
+    for model, seed in product(models, SEEDS):
+        runs = [
+            (human_set, name, encoder, model, beta, seed)
+            for human_set, beta in product(human_sets, betas)
+        ]
+        waiting = [
+            beta for beta in betas if any(r not in done for r in runs if r[4] == beta)
+        ]
+        if not waiting:
+            continue
+        asked, wrong = zip(
+            *(training.draw(beta, seed) for beta in waiting), strict=True
+        )
+        problem = Problem(training.items, training.prompts, list(asked), unseen, seed)
+        setting = SimpleNamespace(task=name, pool=encoder, model=model)
+        fitted = fit(model, "package", problem, choice_of(setting))
+        for beta, rate, found in zip(waiting, wrong, fitted, strict=True):
+            for human_set, pairs, start in zip(human_sets, tests, starts, strict=False):
                 run = (human_set, name, encoder, model, beta, seed)
-                if run in done:
-                    continue
-                if unfitted is None:
-                    drawn = training.draw(TUNING_BETA, TUNING_SEED, center, scale)
-                    unfitted = tuned(model, *drawn[:2], TUNING_SEED)
-                train, y, error_rate = training.draw(beta, seed, center, scale)
-                fitted = clone(unfitted).fit(train, y)
-                yield from score(
-                    _margins(fitted, test, pairs.index),
-                    pairs,
-                    **_shared(run),
-                    error_rate=float(error_rate),
-                )
+                if run not in done:
+                    rewards = found.rewards[start + pairs.index]
+                    margin = rewards[:, 0] - rewards[:, 1]
+                    yield from score(margin, pairs, **_shared(run), error_rate=rate)
 
 
-def on_people(data, encoder, human_set, done):
+def on_people(data, encoder, human_set, models, done):
     """Train on people's pairs by folds that share no prompt; score on the others."""
     pairs = data.human(encoder, human_set)
     prompts = np.zeros(len(pairs.embeddings), np.int64)
     prompts[pairs.index] = pairs.prompts[:, np.newaxis]
     y = np.ones(len(pairs.index), dtype=int)
-    for model, seed in product(MODELS, SEEDS):
+    for model, seed in product(models, SEEDS):
         run = (human_set, human_set, encoder, model, np.inf, seed)
         if run in done:
             continue
@@ -208,7 +216,7 @@ def on_length(data, human_set):
     """Score the longer response."""
     pairs = data.human(STATISTICS, human_set)
     margin = np.subtract(*pairs.lengths[pairs.index].T)
-    run = (human_set, "nothing", LENGTH, LENGTH, np.inf, 0)
+    run = (human_set, "nothing", NOTHING, LENGTH, np.inf, 0)
     yield from score(margin, pairs, **_shared(run), error_rate=np.nan)
 
 
@@ -222,19 +230,20 @@ def _margins(model, items, index):
     return rewards[index[:, 0]] - rewards[index[:, 1]]
 
 
-def parts(data, encoders, done):
+def parts(data, encoders, models, betas, done):
     """Give the rows of one encoder and training after the other."""
     there = [name for name in HUMAN_SETS if data.has(STATISTICS, name)]
+    linear = [model for model in models if model in LINEAR_MODELS]
     for human_set in there:
-        if (human_set, "nothing", LENGTH, LENGTH, np.inf, 0) not in done:
+        if (human_set, "nothing", NOTHING, LENGTH, np.inf, 0) not in done:
             yield on_length(data, human_set)
     for encoder in [STATISTICS, *encoders]:
         here = [name for name in there if data.has(encoder, name)]
         for name in DATA_SETS:
-            if data.has(encoder, name):
-                yield on_simulated(data, encoder, name, here, done)
+            if here and data.has(encoder, name):
+                yield on_simulated(data, encoder, name, here, models, betas, done)
         for name in here:
-            yield on_people(data, encoder, name, done)
+            yield on_people(data, encoder, name, linear, done)
 
 
 def read(path):
@@ -267,9 +276,14 @@ def main(arguments=None):
     parser.add_argument("folder", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--encoders", nargs="+", default=ENCODERS)
+    parser.add_argument(
+        "--models", nargs="+", default=LINEAR_MODELS, choices=MODELS, metavar="MODEL"
+    )
+    parser.add_argument("--betas", nargs="+", type=float, default=BETAS)
     options = parser.parse_args(arguments)
     data, rows = EncodedSets(options.folder), read(options.out)
-    for part in parts(data, options.encoders, {row.run for row in rows}):
+    done = {row.run for row in rows}
+    for part in parts(data, options.encoders, options.models, options.betas, done):
         rows += part
         write(options.out, rows)
         print(f"{len(rows)} rows", file=sys.stderr)

@@ -64,7 +64,7 @@ def pooled(rows):
 
 def page(rows):
     """Write the page."""
-    nothing = [row for row in rows if row.encoder == LENGTH]
+    nothing = [row for row in rows if row.model == LENGTH]
     sizes = {
         group: pooled(_of(nothing, group))[2] for group in GROUPS if _of(nothing, group)
     }
@@ -76,7 +76,7 @@ def page(rows):
         "",
         "| trained on | encoder | " + " | ".join(GROUPS) + " |",
         "|---|---|" + "---|" * len(GROUPS),
-        _line("nothing", LENGTH, nothing),
+        _line("nothing", "length alone", nothing),
     ]
     for trained_on in (*DATA_SETS, "people"):
         for encoder in (STATISTICS, *ENCODERS):

@@ -49,13 +49,12 @@ def folder(tmp_path):
 
 
 def test_training_leaves_out_the_prompts_of_the_test(folder):
-    training = Training(EncodedSets(folder), "minilm", "arenabench", "human_pairs")
+    training = Training(EncodedSets(folder), "minilm", "arenabench", ["human_pairs"])
     assert training.n_left_out == 10
     assert set(training.prompts) == set(range(30))
     assert_allclose(
         training.rewards / training.rewards.std(),
-        training.embeddings[training.rows, 0]
-        / training.embeddings[training.rows, 0].std(),
+        training.items[:, 0] / training.items[:, 0].std(),
         rtol=1e-5,
     )
 
@@ -105,6 +104,11 @@ def test_the_table_is_filled_and_gone_on_with(folder, monkeypatch, tmp_path):
     out.write_text("".join(cut))
     human.main(arguments)
     assert_array_equal(sorted(out.read_text().splitlines()), sorted(whole.splitlines()))
+    human.main([*arguments, "--models", "bt-mlp", "--betas", "10"])
+    more = [row for row in read(out) if row.model == "bt-mlp"]
+    # Two data sets, seeds and sources, for two kinds of features; no folds of people's.
+    assert len(more) == 16
+    assert min(row.agreement for row in more if row.encoder == "minilm") > 0.8
 
 
 def test_the_page_pools_sources_and_keeps_adversarial_ones_apart():
@@ -115,7 +119,7 @@ def test_the_page_pools_sources_and_keeps_adversarial_ones_apart():
         return Row(source=source, agreement=agreement, model=model, encoder=encoder,
                    **values)  # fmt: skip
 
-    nothing = {"encoder": human.LENGTH, "model": human.LENGTH, "beta": np.inf}
+    nothing = {"encoder": human.NOTHING, "model": human.LENGTH, "beta": np.inf}
     rows = [
         row("autoj", 0.6),
         row("autoj", 0.8, seed=1),
