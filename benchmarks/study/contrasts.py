@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks.study.intervals import NOTHING, crossed
-from benchmarks.study.scores import BASELINES, common
+from benchmarks.study.scores import common
 
 NOISY = 0.10
 NOISE_RANGE = 0.30  # slopes are over as much: from a tenth of wrong labels to 40 %
@@ -116,30 +116,3 @@ def _noise_weight(parts, noise):
     square = np.bincount(place, centred**2)[place]
     inside = np.full(n, bool(square.all()))
     return NOISE_RANGE * centred / np.where(square, square, 1.0), inside
-
-
-def against_baseline(scores, model, baseline, metric):
-    """Estimate what a model orders better than a baseline on the same test prompts.
-
-    The baseline from the length has one row a task and seed; that from statistics of
-    the text has one for every set of labels, and is averaged over those of the model.
-    """
-    mine = common(scores, [{"model": model}])[0]
-    labels = ("task", "design", "pairing", "beta", "n_pairs", "seed")
-    names = ("task", "seed") if baseline == BASELINES[0] else labels
-    null = scores.where(model=baseline)
-    both = np.concatenate([_keys(mine, names), _keys(null, names)])
-    code = np.unique(both, axis=0, return_inverse=True)[1].ravel()
-    there = np.isin(code[: len(mine)], code[len(mine) :])
-    if not len(mine) or not there.all():
-        return NOTHING
-    null = null.take(np.isin(code[len(mine) :], code[: len(mine)]))
-    tables = [
-        ours - theirs
-        for ours, theirs in zip(mine.tables(metric), null.tables(metric), strict=True)
-    ]
-    return crossed(tables)._replace(n_settings=len(mine), n_blocks=len(mine))
-
-
-def _keys(scores, names):
-    return np.column_stack([scores.axes[name].astype(str) for name in names])

@@ -17,15 +17,15 @@ from benchmarks.study.claims import (
     answer,
     under,
 )
-from benchmarks.study.contrasts import Contrast, against_baseline
+from benchmarks.study.contrasts import Contrast
 from benchmarks.study.encoded import ENCODERS
 from benchmarks.study.heterogeneity import between, forest
 from benchmarks.study.intervals import crossed, resampled
 from benchmarks.study.scores import BASELINES, NETWORKS, Scores, balanced
-from benchmarks.study.settings import LINEAR_MODELS, PAPER_MODELS
+from benchmarks.study.settings import PAPER_MODELS
 from benchmarks.study.tables import (
-    DESIGNS,
     NAMES,
+    against_baselines,
     all_tables,
     chosen_table,
     estimate_rows,
@@ -297,17 +297,11 @@ def _by_data_set(scores, answers):
 
 def _baseline_estimates(scores):
     same = scores.where(recipe=("matched", "baseline"), pairing=("same", "-"))
-    for model in (*PAPER_MODELS, *LINEAR_MODELS):
-        for baseline in BASELINES:
-            for design in DESIGNS:
-                part = same.where(design=(design, "-"))
-                estimate = against_baseline(part, model, baseline, METRICS[0])
-                if not np.isnan(estimate.mean):
-                    yield model, baseline, design, estimate
+    return against_baselines(same, METRICS[0])
 
 
 def _baselines(scores):
-    found = list(_baseline_estimates(scores))
+    found = _baseline_estimates(scores)
     if not found:
         return []
     lines = [

@@ -91,19 +91,49 @@ def estimate_rows(scores, metric):
     return crossed(scores.tables(metric))
 
 
+def against_baselines(scores, metric):
+    """Estimate what models order better than baselines, by design, on common blocks.
+
+    Returns
+    -------
+    found : list of (str, str, str, Estimate)
+        Model, baseline, design, and the estimate.
+    """
+    part = with_linear(scores, "design", PAPER_MODELS)
+    found = []
+    for design in (d for d in DESIGNS if d in part):
+        nulls = {name: part[design].get(name) for name in BASELINES}
+        for model, mine in part[design].items():
+            for name, null in nulls.items():
+                if model in BASELINES or null is None:
+                    continue
+                both = zip(mine.tables(metric), null.tables(metric), strict=True)
+                estimate = crossed([ours - theirs for ours, theirs in both])
+                n = len(mine)
+                estimate = estimate._replace(n_settings=n, n_blocks=n)
+                found.append((model, name, design, estimate))
+    return found
+
+
+def with_linear(scores, axis, models):
+    """Give `shared_blocks`, of linear models too where they ran on all of them."""
+    part = shared_blocks(scores, axis, models)
+    linear = [m for m in LINEAR_MODELS if m in scores.levels("model")]
+    if part and linear and models == PAPER_MODELS:
+        wider = shared_blocks(scores, axis, (*models, *linear))
+        if wider and n_settings(wider) == n_settings(part):
+            return wider
+    return part
+
+
 def table(scores, axis, unit, models=PAPER_MODELS, name=str):
     """Give lines of a Markdown table of the levels of an axis by models.
 
     Linear models are in it where they ran on all blocks that the others share.
     """
-    part = shared_blocks(scores, axis, models)
+    part = with_linear(scores, axis, models)
     if not part:
         return []
-    linear = [m for m in LINEAR_MODELS if m in scores.levels("model")]
-    if linear and models == PAPER_MODELS:
-        wider = shared_blocks(scores, axis, (*models, *linear))
-        if wider and n_settings(wider) == n_settings(part):
-            part = wider
     first = next(iter(next(iter(part.values())).values()))
     lines = [
         f"Every line of a model: {len(first):,} settings, of the same {len(first):,} "

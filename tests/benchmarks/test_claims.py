@@ -16,11 +16,11 @@ from benchmarks.study.claims import (
     holm,
     verdict,
 )
-from benchmarks.study.contrasts import against_baseline, minus, step
+from benchmarks.study.contrasts import minus, step
 from benchmarks.study.heterogeneity import between, forest
 from benchmarks.study.intervals import Estimate, crossed
 from benchmarks.study.scores import Scores, balanced, common
-from benchmarks.study.tables import shared_blocks
+from benchmarks.study.tables import against_baselines, shared_blocks
 from tests.benchmarks.simulated import LEARNERS, nothing, simulate
 
 NETWORKS = LEARNERS[:2]
@@ -227,17 +227,25 @@ def test_the_forest_has_a_line_an_encoder_and_shows_that_they_differ():
 
 
 def test_baselines_are_compared_on_the_same_prompts_seeds_and_labels():
-    scores = Scores(simulate(spread=QUIET, **SMALL))
-    gains = [
-        against_baseline(
-            scores.where(recipe=("matched", "baseline")), "bt-mlp", b, METRICS[0]
-        )
-        for b in ("length", "statistics")
+    rows = simulate(spread=QUIET, **SMALL)
+    found = against_baselines(Scores(rows), METRICS[0])
+    assert len(found) == 3 * 2 * 3
+    for length, statistics in zip(found[::2], found[1::2], strict=True):
+        assert length[:3:2] == statistics[:3:2]
+        assert_allclose(length[3].mean - statistics[3].mean, 0.01, atol=1e-9)
+        assert length[3].n_settings == 2 * 2 * 6 * 2 * 5
+    # A model with fewer blocks takes them from the others' lines too.
+    fewer = [
+        row
+        for row in rows
+        if row["setting"]["model"] != "clf-lgbm" or row["setting"]["pool"] == "gemma"
     ]
-    assert_allclose(gains[0].mean - gains[1].mean, 0.01, atol=1e-9)
-    assert gains[0].n_settings == 2 * 2 * 3 * 6 * 2 * 5
-    without = scores.where(model=("bt-mlp", "length"))
-    assert np.isnan(against_baseline(without, "bt-mlp", "statistics", METRICS[0]).mean)
+    found = against_baselines(Scores(fewer), METRICS[0])
+    assert {estimate.n_settings for *_, estimate in found} == {2 * 1 * 6 * 2 * 5}
+    without = Scores(rows).where(model=("bt-mlp", "clf-mlp", "clf-lgbm", "length"))
+    assert {name for _, name, *_ in against_baselines(without, METRICS[0])} == {
+        "length"
+    }
 
 
 def test_holm_is_that_of_statsmodels():

@@ -35,8 +35,9 @@ def results(**options):
 
 @pytest.fixture(name="undrawn")
 def _undrawn(monkeypatch):
-    """Leave the figures out where a test does not look at them."""
+    """Leave out the figures, and the choices of models for real data."""
     monkeypatch.setattr(figures, "draw", lambda scores, folder: [])
+    monkeypatch.setattr(choices, "read", dict)
 
 
 def contents(folder):
