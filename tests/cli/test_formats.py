@@ -70,7 +70,10 @@ JSON = {
     "a comma at the end": ('[{"a": 1},\n]', ":2: broken JSON: Expecting value"),
     "more behind it": ('[{"a": 1}\n]\n[', ":2: broken JSON: wanted nothing after ']'"),
     "no end": ('[\n{"a": 1', ":2: broken JSON: "),
-    "one key twice": ('[\n\n{"a": 1, "a": 2}]', ":3: broken JSON: the key 'a' is ther"),
+    "one key twice": (
+        '[\n\n{"a": 1, "a": 2}]',
+        ":3: broken JSON: the key 'a' is there",
+    ),
     "deep": ("[" + "[" * 99999, ":1: broken JSON: nested too deep"),
     "Latin-1": ('[\n{"a": "\xe9"}]', ":2: not UTF-8"),
 }
