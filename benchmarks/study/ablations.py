@@ -6,6 +6,7 @@ from benchmarks.study.claims import METRICS, PAPER_RECIPE
 from benchmarks.study.contrasts import Contrast
 from benchmarks.study.intervals import NOTHING, Estimate
 from benchmarks.study.scores import NETWORKS
+from benchmarks.study.tables import FAMILIES
 
 RECIPES = {
     "paper-row": "as released: split by row, last weights, raw items",
@@ -15,6 +16,9 @@ RECIPES = {
     "paper-row+scaled": "items scaled",
     "paper-prompt+best+scaled": "all three: by prompt, best weights, scaled",
     "matched": "matched training",
+    "paper-row+wide": "as released, 1024-512",
+    "paper-prompt+wide": "split by prompt, 1024-512",
+    "matched+wide": "matched training, 1024-512",
 }
 CHANGES = ("paper-prompt", "paper-row+best", "paper-row+scaled")  # one at a time
 
@@ -35,17 +39,24 @@ class Ablation(NamedTuple):
     noise_moved: Estimate
 
 
-def ablations(scores):
-    """Estimate the networks under every recipe, on the blocks that all of them have.
+def ablations(scores, family):
+    """Estimate the networks under some recipes, on the blocks that all of them have.
+
+    Parameters
+    ----------
+    scores : Scores
+        Results.
+    family : sequence of str
+        The recipes; those that were not run are left out.
 
     Returns
     -------
     found : list of Ablation
-        The released recipe first; empty without it.
+        The released recipe first; empty without it, or where it stands alone.
     """
     scores = scores.where(pairing="same", model=NETWORKS)
-    recipes = [recipe for recipe in RECIPES if recipe in scores.levels("recipe")]
-    if PAPER_RECIPE not in recipes:
+    recipes = [recipe for recipe in family if recipe in scores.levels("recipe")]
+    if PAPER_RECIPE not in recipes or len(recipes) < 2:
         return []
 
     def estimate(weights, noise="any"):
@@ -79,4 +90,22 @@ def ablations(scores):
                 estimate(moved, "slope") if moves else NOTHING,
             )
         )
+    return found if found[0].n_settings else []
+
+
+def families(scores):
+    """Give the families of recipes that were run, with their titles and ablations.
+
+    Returns
+    -------
+    found : list of (str, tuple of str, list of Ablation)
+        A family without a recipe of its own is left out.
+    """
+    known = scores.where(model=NETWORKS).levels("recipe")
+    found = []
+    for title, (own, family) in FAMILIES.items():
+        if any(recipe in known for recipe in own):
+            mine = ablations(scores, family)
+            if mine:
+                found.append((title, family, mine))
     return found

@@ -3,7 +3,7 @@
 import matplotlib
 import numpy as np
 
-from benchmarks.study.ablations import RECIPES, ablations
+from benchmarks.study.ablations import RECIPES, families
 from benchmarks.study.claims import CLASSIFIERS
 from benchmarks.study.contrasts import minus
 from benchmarks.study.heterogeneity import forest
@@ -226,9 +226,10 @@ def _forest(scores):
 
 
 def _recipes(scores):
-    found = ablations(scores)
-    if len(found) < 2:
+    found = families(scores)
+    if not found:
         return None
+    _, _, found = found[0]
     at = np.arange(len(found))[::-1]
     figure, panels = _panels(1, 2, 9.8, 1.5 + 0.42 * len(found), sharey=True)
     values, differences = panels[0]

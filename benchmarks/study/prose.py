@@ -24,8 +24,9 @@ at the start. Models are compared on the same pairs and labels. **Matched traini
 the same for both networks: scaled items, the same shape (256-128) and batches, stopping
 on the log-loss of held-out prompts, best weights kept, learning rate and penalty chosen
 per encoder, data set and model on other seeds from the same list. **The paper's
-recipe** is its released code: raw items, 1024-512 units, rows split at random into
-training and validation, last weights kept.
+recipe** is its released code: raw items, rows split at random into training and
+validation, last weights kept. Its networks have 1024-512 units; here both trainings
+have 256-128, and a part is run at the paper's width beside it.
 
 Noise is the measured share of labels that contradict the true reward, not beta; pairs
 of equal reward, many in `arenabench`, have no right label and are not in it.

@@ -6,14 +6,13 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.study import figures, people, prose
-from benchmarks.study.ablations import CHANGES, RECIPES, ablations
+from benchmarks.study.ablations import CHANGES, RECIPES, families
 from benchmarks.study.claims import (
     CHANGE,
     CLASSIFIERS,
     MATCHED,
     METRICS,
     PAPER,
-    PAPER_RECIPE,
     answer,
     under,
 )
@@ -24,6 +23,7 @@ from benchmarks.study.intervals import crossed, resampled
 from benchmarks.study.scores import BASELINES, NETWORKS, Scores, balanced
 from benchmarks.study.settings import PAPER_MODELS
 from benchmarks.study.tables import (
+    FAMILIES,
     NAMES,
     against_baselines,
     all_tables,
@@ -37,6 +37,7 @@ from benchmarks.study.tables import (
 )
 
 GRID = 12_960
+ONE_CHANGE = FAMILIES["one change at a time"][1]
 
 
 def write_report(rows, folder):
@@ -205,34 +206,37 @@ def _p(value):
 
 
 def _ablations(scores, drawn):
-    found = ablations(scores)
-    if not found or not found[0].n_settings:
-        return []
-    lines = [
-        "### Why: one change of the recipe at a time\n",
-        *_figure("recipes.png", drawn),
-        f"On the same {found[0].n_settings:,} blocks for every line; “moved” is "
-        "against the first line.\n",
-        "| training | bt-mlp | clf-mlp | clf-mlp minus bt-mlp | moved "
-        "| growth of that from 10 % to 40 % of wrong labels | moved |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for one in found:
-        cells = (
-            RECIPES[one.recipe],
-            one.bradley_terry,
-            one.classifier,
-            *(e.signed for e in one[4:]),
-        )
-        lines.append("| " + " | ".join(map(str, cells)) + " |")
-    networks = scores.where(pairing="same", recipe=tuple(RECIPES))
-    released = shared_blocks(networks, "recipe", NETWORKS)[PAPER_RECIPE][NETWORKS[0]]
+    lines = []
+    for title, family, found in families(scores):
+        lines += [
+            f"**{title[0].upper()}{title[1:]}**, on the same "
+            f"{found[0].n_settings:,} blocks for every line; “moved” is against the "
+            "first line.\n",
+            "| training | bt-mlp | clf-mlp | clf-mlp minus bt-mlp | moved "
+            "| growth of that from 10 % to 40 % of wrong labels | moved |",
+            "|---|---|---|---|---|---|---|",
+        ]
+        for one in found:
+            estimates = one.bradley_terry, one.classifier, *(e.signed for e in one[4:])
+            cells = map(str, (RECIPES[one.recipe], *estimates))
+            lines.append("| " + " | ".join(cells) + " |")
+        lines += [*_nulls(scores, family), ""]
+        if family == ONE_CHANGE:
+            lines.append(f"**{_why(found)}**\n")
+    if lines:
+        head = "### Why: what each part of a recipe does\n"
+        lines = [head, *_figure("recipes.png", drawn), *lines]
+    return lines
+
+
+def _nulls(scores, family):
+    """Give lines of the baselines on the blocks of a family of recipes."""
+    networks = scores.where(pairing="same", recipe=family)
+    mine = next(iter(shared_blocks(networks, "recipe", NETWORKS).values()))[NETWORKS[0]]
     for name in BASELINES:
-        null = on_the_same(scores.where(model=name), released)
-        value = estimate_rows(null, METRICS[0])
+        value = estimate_rows(on_the_same(scores.where(model=name), mine), METRICS[0])
         if not np.isnan(value.mean):
-            lines.append(f"| *{NAMES[name]}*, on the same labels | {value} | | | | | |")
-    return [*lines, "", f"**{_why(found)}**\n"]
+            yield f"| *{NAMES[name]}*, on the same labels | {value} | | | | | |"
 
 
 def _why(found):

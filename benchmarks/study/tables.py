@@ -22,6 +22,36 @@ HEAD = (
     "best-of-N gain",
 )
 LABELS = ("design", "pairing", "beta", "n_pairs")
+# Recipes that are compared with each other, each family on its own blocks: first those
+# without which it is not there.
+FAMILIES = {
+    "one change at a time": (
+        ("paper-row+best", "paper-row+scaled", "paper-prompt+best+scaled"),
+        (
+            "paper-row",
+            "paper-prompt",
+            "paper-row+best",
+            "paper-row+scaled",
+            "paper-prompt+best+scaled",
+            "matched",
+        ),
+    ),
+    "validation splits": (
+        ("paper-pair", "paper-prompt"),
+        ("paper-row", "paper-pair", "paper-prompt", "matched"),
+    ),
+    "wider networks": (
+        ("matched+wide", "paper-row+wide", "paper-prompt+wide"),
+        (
+            "paper-row",
+            "paper-row+wide",
+            "paper-prompt",
+            "paper-prompt+wide",
+            "matched",
+            "matched+wide",
+        ),
+    ),
+}
 DESIGNS = ("similar", "random", "diverse")  # from the hardest to the easiest
 
 
@@ -234,9 +264,12 @@ def all_tables(scores):
         found = table(part, axis, unit)
         lines += [f"## {title}\n", *found] if found else []
     paper = scores.where(model=(*NETWORKS, *BASELINES), pairing=("same", "-"))
-    if "paper-row" in paper.levels("recipe"):
-        found = recipe_table(paper)
-        lines += ["## Recipes of the networks, pairs within prompts\n", *found]
+    known = paper.levels("recipe")
+    for title, (own, family) in FAMILIES.items():
+        if any(recipe in known for recipe in own):
+            found = recipe_table(paper.where(recipe=(*family, "baseline")))
+            title = f"## Recipes of the networks, {title}, pairs within prompts\n"
+            lines += [title, *found] if found else []
     return lines
 
 
@@ -247,7 +280,8 @@ def recipe_table(scores):
     found = table(learned, "recipe", "recipe", NETWORKS)
     if not found:
         return []
-    mine = shared_blocks(learned, "recipe", NETWORKS)["paper-row"]["bt-mlp"]
+    part = shared_blocks(learned, "recipe", NETWORKS)
+    mine = next(iter(part.values()))[NETWORKS[0]]
     for name in BASELINES:
         null = on_the_same(nulls.where(model=name), mine)
         if null is not None and len(null):

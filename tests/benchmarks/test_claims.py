@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose
 from statsmodels.stats.multitest import multipletests
 
-from benchmarks.study.ablations import ablations
+from benchmarks.study.ablations import ablations, families
 from benchmarks.study.claims import (
     CHANGE,
     MATCHED,
@@ -119,10 +119,14 @@ def test_recipes_are_compared_on_the_same_blocks_and_their_change_is_tested():
         "bt-mlp minus clf-mlp, in what the split by prompt gains over by row", PAPER
     ]
     assert abs(gain.estimates["order_consistency"].mean - 0.03) < 0.006
-    by_recipe = {one.recipe: one for one in ablations(scores)}
+    recipes = ("paper-row", "paper-pair", "paper-prompt", "matched")
+    by_recipe = {one.recipe: one for one in ablations(scores, recipes)}
     assert list(by_recipe) == ["paper-row", "paper-prompt", "matched"]
     assert abs(by_recipe["paper-prompt"].moved.mean + 0.03) < 0.006
     assert np.isnan(by_recipe["paper-row"].moved.mean)
+    assert ablations(scores, ("paper-row", "paper-row+best")) == []
+    titles = [title for title, *_ in families(scores)]
+    assert titles == ["validation splits"]
 
 
 def test_a_verdict_says_where_the_gain_is_decided_otherwise():
@@ -136,6 +140,24 @@ def test_a_verdict_says_where_the_gain_is_decided_otherwise():
         "makes no difference that matters (under 0.01); "
         "by best-of-N gain it is the other way round"
     )
+
+
+def test_a_recipe_that_was_run_on_little_cuts_its_own_family_alone():
+    few = ("paper-row+wide", "matched+wide")
+    learners = NETWORKS + tuple(
+        (m, r) for r in ("paper-row", "paper-prompt", *few) for m, _ in NETWORKS
+    )
+    rows = [
+        row
+        for row in simulate(learners=learners, **SMALL)
+        if row["setting"]["recipe"] not in few or row["setting"]["seed"] == 0
+    ]
+    found = {title: mine for title, _, mine in families(Scores(rows))}
+    assert list(found) == ["validation splits", "wider networks"]
+    splits, wide = (mine[0].n_settings for mine in found.values())
+    assert splits == 5 * wide
+    assert {one.n_settings for one in found["wider networks"]} == {wide}
+    assert found["wider networks"][0].difference.n_seeds == 1
 
 
 def test_common_blocks_are_those_that_all_have():

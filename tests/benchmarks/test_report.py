@@ -84,16 +84,16 @@ def test_every_table_says_on_what_it_rests_and_has_both_baselines(tmp_path, undr
     write_report(results(), tmp_path)
     page = (tmp_path / "tables.md").read_text()
     tables = page.split("\n## ")[2:]
-    assert len(tables) == 9
+    assert len(tables) == 10
     for table in tables:
         n = re.search(r"Every line of a model: ([\d,]+) settings", table)[1]
         assert f"of the same {n} blocks (" in table
         assert "*length alone*" in table, table.splitlines()[0]
         assert "*text statistics*" in table, table.splitlines()[0]
         assert "| at similar length |" in table
-    recipes = tables[-1]
-    assert "| paper-row+best | clf-mlp | " in recipes
-    assert "| none | *length alone* |" in recipes
+    for recipes in tables[-2:]:
+        assert "| paper-prompt | clf-mlp | " in recipes
+        assert "| none | *length alone* |" in recipes
 
 
 def test_verdicts_stand_in_the_abstract_once_a_claim(tmp_path, undrawn):
@@ -119,7 +119,7 @@ def test_verdicts_stand_in_the_abstract_once_a_claim(tmp_path, undrawn):
         "| difference, matched training | arenabench | judged_dev |"
     )
     assert "\n| bt-mlp, 40,000 minus 10,000 labels | " in by_set[2]
-    assert text.count("*, on the same labels | 0.") == 2
+    assert text.count("*, on the same labels | 0.") == 4
     for part in (
         "## Do encoders and data sets agree?",
         "## Against length and statistics of the text",
