@@ -165,17 +165,27 @@ def test_what_stands_beside_the_results_is_taken_up(tmp_path, undrawn):
         "human_set,source,trained_on,encoder,model,beta,error_rate,seed,n_pairs,"
         "agreement,standard_error,n_similar,similar\n"
     )
+    sources = ("mtbench", 100, 0.05), ("llmbar_gptout", 300, 0.02), ("autoj", 300, 0.02)
     lines = [
-        f"human_pairs,llmbar,judged_dev,{encoder},bt-linear,3,.1,0,300,{share},.02,9,.5"
+        f"human_pairs,{source},judged_dev,{encoder},bt-linear,3,.1,{seed},{n},"
+        f"{share + 0.2 * (source == 'autoj')},{error},9,0.5"
         for encoder, share in (("minilm", 0.5), ("mpnet", 0.6), ("statistics", 0.4))
+        for seed in range(2)
+        for source, n, error in sources
     ]
+    lines.append("human_pairs,mtbench,nothing,-,length,inf,nan,0,100,.7,.05,0,nan")
     (tmp_path / "human.csv").write_text(head + "\n".join(lines) + "\n")
     write_report(simulate(seeds=[0, 1], **SMALL), tmp_path)
     text = (tmp_path / "report.md").read_text()
     assert "## Convergence\n\nSlopes.\n" in text
-    assert "| trained on | model | encoders | llmbar (300) |" in text
-    assert "| judged_dev | bt-linear | 2 | 0.550 ± 0.039 |" in text
-    assert "| judged_dev | bt-linear | statistics | 0.400 ± 0.039 |" in text
+    columns = "people's pairs (400) | of similar length | adversarial pairs (300) |"
+    assert f"| trained on | model | features | {columns}" in text
+    # (100 x .55 + 300 x .75) / 400, and its error from 100 x .05 and 300 x .02.
+    half = 1.96 * np.hypot(5, 6) / 400
+    line = f"| 0.700 ± {half:.3f} | 0.500 | 0.550 ± 0.039 |"
+    assert f"| judged_dev | bt-linear | 2 encoders {line}" in text
+    assert "| judged_dev | bt-linear | statistics | 0.550 ± 0.038 |" in text
+    assert "| nothing | length | - | 0.700 ± 0.098 |  |  |" in text
 
 
 def test_further_encoders_are_in_a_table_of_their_own(tmp_path, undrawn):
