@@ -70,6 +70,12 @@ def _noise_claim(model):
     )
 
 
+def _linear_noise():
+    text = "clf-linear minus bt-linear, growth from 10 % to 40 % of wrong labels"
+    says = "the same holds of linear rewards, by one convex solver"
+    return Question(minus(text, "clf-linear", "bt-linear", "slope"), 1, says)
+
+
 def _spaced(text):
     return text.replace("%", " %")
 
@@ -158,7 +164,7 @@ CLAIMS = (
         "Under noise",
         "with an error rate under 10 % Bradley-Terry is slightly better; from 10 % on "
         "the classifier rewards are more robust.",
-        tuple(question for model in CLASSIFIERS for question in _noise_claim(model)),
+        (*(q for model in CLASSIFIERS for q in _noise_claim(model)), _linear_noise()),
     ),
     Claim(
         "More labels",
@@ -184,6 +190,22 @@ CLAIMS = (
         "responses are compared, and are never harmful.",
         (_pairing(), *map(_pairing, DESIGNS)),
         pairing=("same", "cross"),
+    ),
+    Claim(
+        "Linear rewards",
+        "nothing: its models are networks and trees.",
+        (
+            Question(
+                minus("bt-linear minus bt-mlp", "bt-linear", "bt-mlp"),
+                1,
+                "a linear Bradley-Terry reward orders better than the network",
+            ),
+            Question(
+                minus("clf-linear minus bt-linear", "clf-linear", "bt-linear"),
+                1,
+                "a linear classifier is better than linear Bradley-Terry",
+            ),
+        ),
     ),
     Claim(
         "The leak: which rows validate",

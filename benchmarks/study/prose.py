@@ -80,7 +80,7 @@ def abstract(n_seeds):
     over = (
         "the test prompts of one seed: how seeds vary is not in them"
         if n_seeds == 1
-        else f"{n_seeds} seeds and the test prompts"
+        else f"seeds ({n_seeds} at most here) and test prompts"
     )
     return (
         "The study of Sun, Shen and Ton (ICLR 2025) compared Bradley-Terry rewards "

@@ -28,6 +28,7 @@ from benchmarks.study.tables import (
     against_baselines,
     all_tables,
     chosen_table,
+    cost_table,
     estimate_rows,
     extent,
     number,
@@ -384,27 +385,19 @@ def _robustness(scores, answers):
 
 
 def _cost(everything, rows):
-    seconds = everything.plain["core_seconds"]
-    lines = [
-        "## Cost and versions\n",
-        f"{np.nansum(seconds) / 3600:.1f} core-hours in all.\n",
-        "| model | training | features | settings | core-seconds each | core-hours |",
-        "|---|---|---|---|---|---|",
-    ]
-    for model in everything.levels("model"):
-        for recipe in everything.where(model=model).levels("recipe"):
-            mine = everything.where(model=model, recipe=recipe)
-            for width in np.unique(mine.plain["n_features"]):
-                spent = mine.plain["core_seconds"][mine.plain["n_features"] == width]
-                cells = NAMES.get(model, model), recipe, f"{width:.0f}"
-                cells += f"{len(spent):,}", f"{spent.mean():.2f}"
-                lines.append(f"| {' | '.join(cells)} | {spent.sum() / 3600:.2f} |")
     versions = Counter(
         ", ".join(f"{name} {v}" for name, v in sorted(row["versions"].items()))
         for row in rows
     )
     listed = "; ".join(sorted(versions))
-    return [*lines, "", f"Versions: {listed}.", ""]
+    hours = np.nansum(everything.plain["core_seconds"]) / 3600
+    return [
+        "## Cost and versions\n",
+        f"{hours:.1f} core-hours for {len(everything):,} settings.\n",
+        *cost_table(everything),
+        f"Versions: {listed}.",
+        "",
+    ]
 
 
 def _tables_page(scores, everything, answers):
@@ -413,6 +406,7 @@ def _tables_page(scores, everything, answers):
     for claim, findings in answers:
         lines += [f"### {claim.title}\n", *_findings(findings)]
     lines += all_tables(scores)
+    lines += ["## Cost by width\n", *cost_table(everything, "n_features")]
     chosen = chosen_table(scores)
     if chosen:
         lines += [

@@ -212,9 +212,9 @@ def common(scores, terms, cut=True):
 def balanced(scores):
     """Say which rows are in the largest balanced part.
 
-    Largest by the number of rows, first among parts of two seeds at least: fewer say
-    nothing of how results vary. All subsets of tasks, encoders, designs and seeds are
-    tried.
+    Largest by the number of rows; but one of two seeds or more, which say how results
+    vary, goes before one of a single seed of up to twice its size. All subsets of
+    tasks, encoders, designs and seeds are tried.
     """
     if not len(scores):
         return np.zeros(0, dtype=bool)
@@ -240,7 +240,7 @@ def balanced(scores):
         return np.zeros(len(scores), dtype=bool)
     # The last axis is the seeds'; its first subsets are of one seed each.
     several = sizes[..., len(levels[-1]) :]
-    if several.any():
+    if 2 * several.max(initial=0) >= sizes.max():
         sizes[..., : len(levels[-1])] = 0
     best = np.unravel_index(np.argmax(sizes), sizes.shape)
     inside = np.ones(len(scores), dtype=bool)

@@ -319,3 +319,25 @@ def _choice(name):
         edge = "*" if value in (min(tried), max(tried)) else ""
         words.append(f"{parameter} {value:g}{edge}")
     return ", ".join(words)
+
+
+def cost_table(scores, *figures):
+    """Give the table of what settings cost by model and recipe, and plain figures."""
+    heads = ["model", "training", *(f.replace("n_", "") for f in figures)]
+    heads += ["settings", "core-seconds each", "core-hours"]
+    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    kinds = zip(
+        scores.axes["model"].tolist(),
+        scores.axes["recipe"].tolist(),
+        *(scores.plain[figure].tolist() for figure in figures),
+        strict=True,
+    )
+    spent = {}
+    for kind, seconds in zip(kinds, scores.plain["core_seconds"], strict=True):
+        spent.setdefault(kind, []).append(seconds)
+    for (model, recipe, *values), seconds in sorted(spent.items()):
+        total = np.sum(seconds)
+        cells = [NAMES.get(model, model), recipe, *(f"{value:.0f}" for value in values)]
+        cells += [f"{len(seconds):,}", f"{total / len(seconds):.2f}"]
+        lines.append("| " + " | ".join(cells) + f" | {total / 3600:.2f} |")
+    return [*lines, ""]

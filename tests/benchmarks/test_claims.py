@@ -205,17 +205,26 @@ def test_a_part_is_cut_to_its_largest_balanced_part():
     )
     assert len(every) == 2 * 2 * 3 * 3
     assert set(units) == {6 * 2}
-    # One whole seed and a bit of another: two seeds go before size.
-    few = [
-        row
-        for row in rows
-        if row["setting"]["seed"] == 0
-        or (row["setting"]["seed"] == 1 and row["setting"]["design"] == "random")
-    ]
-    scores = Scores(few).where(model="bt-mlp")
-    inside = scores.take(balanced(scores))
-    assert inside.levels("seed") == [0, 1]
-    assert inside.levels("design") == ["random"]
+    # A whole seed and a part of another: two seeds go before size, but not from all.
+    some, little = {"random", "similar"}, {"random"}
+    for pools, designs, seeds in (
+        ({"gemma", "minilm"}, some, [0, 1]),
+        ({"gemma"}, little, [0]),
+    ):
+        kept = [
+            row
+            for row in rows
+            if row["setting"]["seed"] == 0
+            or (
+                row["setting"]["seed"] == 1
+                and row["setting"]["pool"] in pools
+                and row["setting"]["design"] in designs
+            )
+        ]
+        scores = Scores(kept).where(model="bt-mlp")
+        inside = scores.take(balanced(scores))
+        assert inside.levels("seed") == seeds
+        assert (set(inside.levels("design")) == designs) == (len(seeds) == 2)
     whole = Scores(rows).where(model="bt-mlp")
     assert balanced(whole).all()
 
