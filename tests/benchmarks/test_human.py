@@ -6,8 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from benchmarks.study import human
 from benchmarks.study.encoded import DATA_SETS, EncodedSets, HumanPairs
-from benchmarks.study.human import Row, Training, read, score
-from benchmarks.study.human_page import page, pooled
+from benchmarks.study.human import Training, read, score
 
 N = 40 * 6
 
@@ -109,35 +108,3 @@ def test_the_table_is_filled_and_gone_on_with(folder, monkeypatch, tmp_path):
     # Two data sets, seeds and sources, for two kinds of features; no folds of people's.
     assert len(more) == 16
     assert min(row.agreement for row in more if row.encoder == "minilm") > 0.8
-
-
-def test_the_page_pools_sources_and_keeps_adversarial_ones_apart():
-    def row(source, agreement, model="bt-linear", encoder="minilm", **changes):
-        values = {"human_set": "human_pairs", "trained_on": "judged_dev", "beta": 3.0,
-                  "error_rate": 0.14, "seed": 0, "n_pairs": 100, "standard_error": 0.1,
-                  "n_similar": 0, "similar": np.nan, **changes}  # fmt: skip
-        return Row(source=source, agreement=agreement, model=model, encoder=encoder,
-                   **values)  # fmt: skip
-
-    nothing = {"encoder": human.NOTHING, "model": human.LENGTH, "beta": np.inf}
-    rows = [
-        row("autoj", 0.6),
-        row("autoj", 0.8, seed=1),
-        row("pandalm", 0.3, n_pairs=300),
-        row("pandalm", 0.3, n_pairs=300, seed=1),
-        row("llmbar_manual", 0.2),
-        row("autoj", 0.76, model="clf-linear"),
-        row("pandalm", 0.4, model="clf-linear", n_pairs=300),
-        row("autoj", 0.9, trained_on="human_pairs", beta=np.inf),
-        row("autoj", 0.7, trained_on="nothing", **nothing),
-        row("llmbar_manual", 0.1, trained_on="nothing", **nothing),
-    ]
-    value, error, n = pooled(rows[:4])
-    assert (value, n) == (pytest.approx(0.4), 400)
-    assert error == pytest.approx(np.hypot(10, 30) / 400)
-    text = page(rows)
-    assert "| nothing | length alone | 0.700 ± 0.100 | 0.100 ± 0.100 |  |" in text
-    assert "| judged_dev | minilm | 0.400 ± 0.079 | 0.200 ± 0.100 |  |" in text
-    assert "| people | minilm | 0.900 ± 0.100 |  |  |" in text
-    # .49 minus .4 on plain pairs; nothing to compare elsewhere.
-    assert "| 14 % | +0.090 [+0.090, +0.090] |  |  |" in text
