@@ -140,7 +140,7 @@ REWARD = [
         metavar="CLASS",
         default="LogisticRegression",
         section=REWARD_SECTION,
-        help="scikit-learn's class that tells wins from losses, such as "
+        help="Class of scikit-learn that tells wins from losses, such as "
         "HistGradientBoostingClassifier, or RewardMLPClassifier; the strength of the "
         "default is chosen in folds.",
     ),

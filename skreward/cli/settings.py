@@ -50,7 +50,8 @@ def read_config(context, parameter, path):
     except (UnicodeDecodeError, RecursionError) as error:
         raise DataError(path, None, f"no TOML file ({error})") from None
     except tomllib.TOMLDecodeError as error:
-        raise DataError(path, _line_in(str(error)), f"broken TOML: {error}") from None
+        line = _line_in(str(error)) or len(text.splitlines())
+        raise DataError(path, line, f"broken TOML: {error}") from None
     context.default_map = {}
     for name, value in settings.items():
         line = _line_of(name, text)
@@ -94,13 +95,14 @@ def _line_in(said):
 
 
 def written_config(context: click.Context) -> str:
-    """Write the options of a command as a file that gives them again."""
+    """Write the options of `fit` that act as a file that gives them again."""
+    inert = inert_of_fit(context.params)
     lines = [f"# skreward {context.command.name} DATA --config FILE"]
     for parameter in context.command.params:
         value = context.params.get(parameter.name)
         if not isinstance(parameter, click.Option) or parameter.name in UNWRITTEN:
             continue
-        if value is None or value == "":
+        if value is None or value == "" or parameter.name in inert:
             continue
         if isinstance(parameter.type, Listed):
             value = parameter.type.spelt(value)
@@ -137,21 +139,30 @@ CONFIG = [
 ]
 
 
-def refuse_of_fit(context: click.Context) -> None:
-    """Refuse options of `fit` that cannot act beside its others."""
-    options = context.params
+OF_EMBEDDING = (
+    "model", "template", "max_length", "truncation_side", "pooling", "dtype",
+    "batch_size", "revision", "cache_dir",
+)  # fmt: skip
+OF_REWARDS = {
+    "alpha": ("auto", "linear", "network"),
+    "hidden": ("auto", "network"),
+    "classifier": ("auto", "classifier"),
+}
+
+
+def inert_of_fit(options) -> dict[str, str]:
+    """Name the options of `fit` that cannot act beside its others, and beside which."""
+    inert: dict[str, str] = {}
     if "embedding" not in options["features"]:
-        of_embedding = (
-            "model", "template", "max_length", "truncation_side", "pooling", "dtype",
-            "batch_size", "revision", "cache_dir",
-        )  # fmt: skip
-        refuse(context, of_embedding, "with --features statistics, which embeds none")
-    reward = options["reward"]
-    acts = {
-        "alpha": ("auto", "linear", "network"),
-        "hidden": ("auto", "network"),
-        "classifier": ("auto", "classifier"),
-    }
-    for name, rewards in acts.items():
-        if reward not in rewards:
-            refuse(context, (name,), f"with --reward {reward}")
+        where = "with --features statistics, which embeds none"
+        inert |= dict.fromkeys(OF_EMBEDDING, where)
+    for name, rewards in OF_REWARDS.items():
+        if options["reward"] not in rewards:
+            inert[name] = f"with --reward {options['reward']}"
+    return inert
+
+
+def refuse_of_fit(context: click.Context) -> None:
+    """Refuse options of `fit` that were given, and cannot act."""
+    for name, where in inert_of_fit(context.params).items():
+        refuse(context, (name,), where)

@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import re
 import resource
 import signal
 import subprocess
@@ -15,9 +16,10 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import skreward
+from skreward.cli.demo import draw
 from skreward.cli.features import embedding_of
 from skreward.cli.files import read_table
-from skreward.metrics import order_consistency_score
+from skreward.metrics import best_of_n_curve, order_consistency_score
 from skreward.text import loading
 from skreward.text.cache import clear_memory
 from tests.cli.tables import good_and_bad, write_jsonl, write_rows
@@ -334,6 +336,11 @@ def test_demo_beats_the_null_baselines(command, tmp_path):
     null = max(report["compared"]["longer response"], report["compared"]["coin"])
     assert report["order_consistency"] > null + 5 * report["order_consistency_stderr"]
     assert report["best_of_n_improvement"] > report["best_of_n_improvement_longest"]
+    # Labels are noisy: what made them orders no better than they allow.
+    assert report["order_consistency"] < report["compared"]["true reward"] + 0.02 < 1
+    assert "the rest are the annotator's errors" in out
+    assert "of what can be gained" in out
+    assert re.search(r"whose true reward is \d\.\d\d above a random one's", out)
     picture = tmp_path / "demo" / "best_of_n.png"
     assert picture.read_bytes().startswith(b"\x89PNG")
     fitted = skreward.load(tmp_path / "demo" / "demo.skops")
@@ -344,6 +351,30 @@ def test_demo_beats_the_null_baselines(command, tmp_path):
     assert fitted.predict(rows)[0] > 0
     said = command.refused("demo", "-o", tmp_path / "demo")
     assert "exists; --force replaces it" in said
+
+
+def test_nothing_in_the_picture_crosses_the_bound():
+    rng = np.random.default_rng(0)
+    true, prompts = rng.normal(size=160), np.repeat(range(10), 16)
+    curves = [
+        best_of_n_curve(true, chosen, prompts, n_values=(1, 2, 4, 8, 16))
+        for chosen in (true + rng.normal(size=160) / 9, rng.normal(size=160), true)
+    ]
+    (axes,) = draw(*curves).axes
+    bound, *lines = [line.get_ydata() for line in axes.get_lines()]
+    assert_allclose(bound, curves[2].improvement)
+    bands = [path.vertices for c in axes.collections for path in c.get_paths()]
+    assert (len(lines), len(bands)) == (2, 2)
+    for line in lines:
+        assert (line <= bound + 1e-12).all()
+    for band in bands:
+        most = np.interp(band[:, 0], curves[2].n, bound)
+        assert (band[:, 1] <= most + 1e-12).all()
+    for line, band in zip(lines, bands, strict=True):
+        assert band[:, 1].min() <= line.min()
+        assert np.ptp(band[:, 1]) > np.ptp(line) * 0.9
+    assert "10 prompts it was not trained on" in axes.get_title()
+    assert "95 % interval over prompts" in axes.get_legend().get_title().get_text()
 
 
 @pytest.mark.realdata
