@@ -33,13 +33,15 @@ def main():
     options.add_argument("--out", type=Path, default=choices.PATH)
     options.add_argument("--jobs", type=int, default=1)
     options.add_argument("--task", help="this data set alone")
+    options.add_argument("--pools", help="encoders, instead of those of the grid")
     options = options.parse_args()
     source = Source(options.data)
     responses = source.open()
     done = json.loads(options.out.read_text()) if options.out.exists() else {}
+    pools = options.pools.split(",") if options.pools else responses.pools
     waiting = [
         (task, pool, model)
-        for task, pool, model in product(responses.tasks, responses.pools, PAPER_MODELS)
+        for task, pool, model in product(responses.tasks, pools, PAPER_MODELS)
         if choices.name_of(task, pool, model) not in done
         and options.task in (None, task)
     ]
