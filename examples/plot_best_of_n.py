@@ -50,7 +50,7 @@ figure.suptitle("Improvement of the true reward over a random response")
 plt.show()
 
 # %%
-# Bands are 1.96 standard errors over prompts, and nothing can cross the dotted line.
-# On the right the same against the divergence from sampling one response, at most log
-# n - (n - 1) / n nats: the axis on which best of n can be laid beside a policy that
-# was trained.
+# Bands are 1.96 standard errors over the unseen prompts. No curve can cross the dotted
+# line, which chooses by the true reward; bands may. On the right the same against the
+# divergence from sampling one response, at most log n - (n - 1) / n nats: the axis on
+# which best of n can be laid beside a policy that was trained.

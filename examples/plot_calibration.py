@@ -40,7 +40,7 @@ for ax, (name, reward) in zip(axes, rewards.items(), strict=True):
             y_test, values, name=f"{label}: error {error:.3f}", ax=ax
         )
     ax.set(title=name, xlabel="Predicted probability")
-    ax.legend(fontsize="small", loc="upper left")
+    ax.legend(fontsize="x-small", loc="lower right")
 axes[0].set_ylabel("How often the item is preferred")
 axes[1].set_ylabel("")
 figure.suptitle("Calibration on unseen prompts, before and after")

@@ -2,9 +2,8 @@
 Ensembles and lower bounds
 ==========================
 
-Members of a `RewardEnsemble` see bootstraps of the prompts. Near the training data
-they agree, away from it they part, and a reward that takes their spread off is low
-there.
+Members of a `RewardEnsemble` see bootstraps of the prompts. Near the training data they
+agree, away from it they part, and a reward that takes their spread off is low there.
 """
 
 # %%
@@ -18,40 +17,36 @@ from skreward import BradleyTerryMLPRegressor, EmbeddingPairs, RewardEnsemble
 from skreward.annotation import annotate, sample_pairs
 
 rng = np.random.default_rng(0)
-x = rng.uniform(-1, 1, size=400)
-prompt_ids = np.repeat(np.arange(50), 8)
-truth = np.sin(3 * x)
-index = sample_pairs(prompt_ids, 1500, random_state=0)
-y = annotate(truth, index, beta=3.0, random_state=0)
+x = rng.uniform(-1, 1, size=800)
+prompt_ids = np.repeat(np.arange(100), 8)
+index = sample_pairs(prompt_ids, 2800, random_state=0)
+y = annotate(np.sin(3 * x), index, beta=3.0, random_state=0)
 pairs = EmbeddingPairs(x[:, np.newaxis], index, prompt_ids)
-network = BradleyTerryMLPRegressor((32, 32), learning_rate_init=5e-3, activation="tanh")
-grid = np.linspace(-2.5, 2.5, 201)[:, np.newaxis]
+network = BradleyTerryMLPRegressor(
+    (64, 64), alpha=1e-5, learning_rate_init=3e-3, n_iter_no_change=10
+)
+ensemble = RewardEnsemble(network, n_estimators=15, lcb_weight=2.0, random_state=0)
+ensemble.fit(pairs, y)
+grid = np.linspace(-2, 2, 161)[:, np.newaxis]
 figure, ax = plt.subplots(figsize=(6.8, 4.2), layout="constrained")
-for aggregation, style in (("mean", "C0-"), ("min", "C1--"), ("lcb", "C2-.")):
-    ensemble = RewardEnsemble(
-        network,
-        n_estimators=15,
-        aggregation=aggregation,
-        lcb_weight=2.0,
-        random_state=0,
-    ).fit(pairs, y)
-    ax.plot(grid, ensemble.predict(grid), style, label=f'aggregation="{aggregation}"')
 for k, member in enumerate(ensemble.estimators_):
-    reward = (
-        member.predict(grid) - ensemble.member_shift_[k]
-    ) / ensemble.member_scale_[k]
-    ax.plot(grid, reward, color="0.8", zorder=0, label="a member" if k == 0 else None)
+    reward = member.predict_reward(grid) - ensemble.member_shift_[k]
+    label = "a member" if k == 0 else None
+    ax.plot(grid, reward / ensemble.member_scale_[k], color="0.8", label=label)
+for aggregation, style in (("mean", "C0-"), ("min", "C1--"), ("lcb", "C2-.")):
+    ensemble.set_params(aggregation=aggregation)
+    ax.plot(grid, ensemble.predict(grid), style, label=f'aggregation="{aggregation}"')
 ax.axvspan(-1, 1, color="C0", alpha=0.08, label="training responses")
 ax.set(
     title="A reward inside and outside of its training data",
     xlabel="Feature of the response",
     ylabel="Reward (unit: rms margin of training pairs)",
 )
-ax.legend(fontsize="small", ncols=2)
+ax.legend(fontsize="small")
 plt.show()
 
 # %%
-# Inside, all are one curve. Outside, the mean goes on as if it knew; the lower bound
-# and the minimum turn down where members disagree. A policy that is optimised against
-# them has less to find there. Members that are wrong in the same way are not found
-# out.
+# Inside, the members agree and the aggregations are nearly one curve. Outside, the mean
+# goes on as if it knew; the lower bound and the minimum are below it by as much as the
+# members disagree. A policy that is optimised against them has less to find there.
+# Members that are wrong in the same way are not found out.

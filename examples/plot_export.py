@@ -38,7 +38,9 @@ axes[0].plot(rewards, again, ".", alpha=0.5)
 axes[0].axline((0, 0), slope=1, color="0.4", linestyle=":")
 axes[0].set(xlabel="Reward in Python", ylabel="Reward of the export", title="Rewards")
 axes[1].hist(np.log10(np.abs(again - rewards) + 1e-9), bins=25)
-axes[1].set(xlabel="log10 of the difference", ylabel="Texts", title="Differences")
+axes[1].set(
+    xlabel="log10 of the difference (-9: none)", ylabel="Texts", title="Differences"
+)
 figure.suptitle("A network on MiniLM, exported to sentence-transformers")
 plt.show()
 

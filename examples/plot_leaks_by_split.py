@@ -8,8 +8,11 @@ a random taste of its own. An honest score is one half.
 """
 
 # %%
+# Scorers warn of prompts that a model was trained on; here the leak is what is shown.
 # Three ways to deal the same pairs to five folds: by rows, by prompts given as
 # groups, and by `PromptDisjointKFold`, which reads the prompts from the container.
+
+import warnings
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -19,6 +22,7 @@ from skreward import BradleyTerryRegressor
 from skreward.datasets import make_preferences
 from skreward.model_selection import PromptDisjointKFold
 
+warnings.filterwarnings("ignore", message="The model was trained on prompts")
 data = make_preferences(40, 5, 128, n_pairs=1600, random_state=0)
 taste = np.random.default_rng(0).normal(size=data.pairs.n_items)
 first, second = taste[data.pairs.index].T

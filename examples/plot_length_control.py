@@ -50,7 +50,8 @@ figure.suptitle("Margins of pairs against differences of length")
 plt.show()
 
 # %%
-# "orthogonal" leaves no correlation, so it takes with it the part of quality that
-# goes with length; "nuisance" asks what would be preferred at equal length and keeps
-# that part. Order consistency with the labels falls either way: they did like length.
-# Which of the two is wanted is not for the data to say.
+# As learned, the reward pays for length and orders quality no better than the labels.
+# "nuisance" asks what would be preferred at equal length, and finds the quality again,
+# with the part of it that goes with length. "orthogonal" leaves no correlation, so it
+# takes that part as well. Order consistency with the labels falls either way: they did
+# like length. Whether quality may go with length is not for the data to say.

@@ -20,7 +20,7 @@ from skreward import BradleyTerryMLPRegressor, BradleyTerryRegressor
 from skreward.annotation import annotation_curve
 from skreward.datasets import make_preferences
 
-n_pairs = [500, 1000, 2000, 4000, 8000]
+n_pairs = [500, 2000, 8000]
 models = {
     "linear": BradleyTerryRegressor(),
     "network (64, 64)": BradleyTerryMLPRegressor((64, 64), random_state=0),

@@ -59,9 +59,20 @@ def quote_theirs(app, what, name, thing, options, lines):
         ]
 
 
+def caption(app, doctree):
+    """Show what an image of a Markdown page says of itself below it."""
+    for image in list(doctree.findall(nodes.image)):
+        alone = isinstance(image.parent, nodes.paragraph) and len(image.parent) == 1
+        if alone and image.get("alt") and doctree["source"].endswith(".md"):
+            figure = nodes.figure("", image.deepcopy())
+            figure += nodes.caption("", image["alt"])
+            image.parent.replace_self(figure)
+
+
 def setup(app):
     """Add the role, and look here for what no page of ours has."""
     app.add_role_to_domain("py", "name", NameRole())
     app.connect("missing-reference", resolve)
+    app.connect("doctree-read", caption)
     app.connect("autodoc-process-docstring", quote_theirs, priority=100)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
