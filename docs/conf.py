@@ -38,6 +38,7 @@ default_role = "py:name"
 nitpicky = True
 
 autosummary_generate = True
+toc_object_entries_show_parents = "hide"
 autodoc_typehints = "none"  # the docstrings say what is wanted, and how
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False

@@ -54,7 +54,10 @@ figure.suptitle("What a design does to labels, and to the reward")
 plt.show()
 
 # %%
-# Bars are standard deviations over four draws. Pairs of similar responses are
-# labelled nearly by a coin, and teach accordingly; across prompts even the middle
-# ones differ, by their prompts. Scores are of pairs within prompts, where a reward is
-# used to choose.
+# Bars are standard deviations over four draws; scores are of pairs within prompts, where
+# a reward is used to choose. Labels of similar responses are wrong in four of ten, and
+# labels of the best against the worst hardly ever. The reward does not follow: the best
+# against the worst is one pair a prompt that everybody agrees on, and says little of
+# finer differences, while noisy labels of near ones add up. That is so where the model
+# is right, as here. On judged responses pairs of similar ones taught next to nothing, see
+# :doc:`/study/report`: what the labels say there is not a function of the features.

@@ -40,7 +40,7 @@ axes[1].axhline(np.log(2), color="0.4", linestyle=":", label="a coin")
 axes[1].set(xlabel="alpha", ylabel="Log-loss of the labels\n(nats)")
 for ax in axes:
     ax.axvline(chosen, color="C1", label="chosen by cross-validation")
-axes[1].legend()
+axes[1].legend(loc="lower left")
 figure.suptitle("A path of 25 penalties on unseen prompts")
 plt.show()
 

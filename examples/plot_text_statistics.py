@@ -45,17 +45,23 @@ for name, transformer in features.items():
 # %%
 # A standard error of these figures is about .02: there are 25 unseen prompts.
 #
-# Standardised, coefficients can be compared with each other. Intervals let pairs of
-# one prompt depend on each other.
+# What is one reward on numbers with names? Standardised, coefficients can be compared
+# with each other, and intervals let pairs of one prompt depend on each other. Columns
+# that say nearly the same, as the four of length do, share what they explain and have
+# wide intervals; they are left out here.
 
+named = make_pipeline(
+    TextStatisticsTransformer(groups=["words", "stance", "prompt"]), StandardScaler()
+)
 readable = make_pipeline(
-    ItemwiseTransformer(statistics), BradleyTerryRegressor(covariance="cluster")
+    ItemwiseTransformer(named), BradleyTerryRegressor(covariance="cluster")
 ).fit(train, y_train)
-display = CoefficientDisplay.from_estimator(readable, n_features=15)
+display = CoefficientDisplay.from_estimator(readable, n_features=12)
 display.ax_.set_title("What the reward pays for, a standard deviation of each")
 plt.show()
 
 # %%
-# The coefficients say what labels go with at equal values of the other columns.
-# Columns that go together share what they explain, so one may look useless beside the
-# other: read groups of columns rather than single ones.
+# Taking up the words of the prompt is paid for, as it should be: sentences that name the
+# topic are worth most. So is speaking to the reader. A poor vocabulary for its length
+# (Guiraud's index) goes with these made-up sentences being repeated. A coefficient says
+# what labels go with at equal values of the other columns, and no more.

@@ -43,7 +43,8 @@ class BradleyTerryRegressor(LinearReward):
     .. math:: \min_w \; \frac{1}{\sum_k w_k} \sum_k w_k \left[
               -y_k \log F(m_k) - (1 - y_k) \log F(-m_k) \right]
               + \frac{\alpha}{2} \lVert w \rVert^2,
-              \qquad m_k = r(x_{k1}) - r(x_{k2})
+
+              m_k = r(x_{k1}) - r(x_{k2})
 
     where pair k compares items :math:`x_{k1}` and :math:`x_{k2}`, :math:`y_k` is 1
     when the first is preferred, and F is the logistic function (Bradley-Terry) or

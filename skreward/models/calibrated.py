@@ -41,7 +41,8 @@ class CalibratedReward(BaseRewardModel):
     with m the margin by the wrapped reward, and g learned from margins of pairs that
     the model of their fold was not trained on,
 
-    .. math:: g(m) = \sigma(m / T) \quad \text{(temperature)}, \qquad
+    .. math:: g(m) = \sigma(m / T) \quad \text{(temperature)},
+
               g = \arg\min_{g \text{ rising}} \sum_k w_k
                   \left[ (y_k - g(m_k))^2 + (1 - y_k - g(-m_k))^2 \right]
               \quad \text{(isotonic)}

@@ -35,7 +35,7 @@ class RewardEnsemble(BaseRewardModel):
 
     .. math:: a_k(x) = \frac{r_k(x) - \mathrm{mean}_i \, r_k(x_i)}
                             {\sqrt{\mathrm{mean}_j \, m_{kj}^2}},
-              \qquad
+
               r(x) = \begin{cases}
                   \mathrm{mean}_k \, a_k(x) \\
                   \min_k \, a_k(x) \\
