@@ -3,8 +3,8 @@ Which responses to compare
 ==========================
 
 Pairs can be drawn at random, of responses that are near each other in quality, or of
-the best and the worst; within a prompt, or across prompts. Near ones are hard to
-label.
+the best and the worst; within a prompt, or across prompts. Near ones are hard to label,
+and say most of fine differences.
 """
 
 # %%
@@ -54,10 +54,10 @@ figure.suptitle("What a design does to labels, and to the reward")
 plt.show()
 
 # %%
-# Bars are standard deviations over four draws; scores are of pairs within prompts, where
-# a reward is used to choose. Labels of similar responses are wrong in four of ten, and
-# labels of the best against the worst hardly ever. The reward does not follow: the best
-# against the worst is one pair a prompt that everybody agrees on, and says little of
-# finer differences, while noisy labels of near ones add up. That is so where the model
-# is right, as here. On judged responses pairs of similar ones taught next to nothing, see
-# :doc:`/study/report`: what the labels say there is not a function of the features.
+# Bars are standard deviations over four draws; scores are of pairs within prompts,
+# where a reward is used to choose. Labels of similar responses are wrong in four of
+# ten, and labels of the best against the worst hardly ever. The reward does not follow:
+# the best against the worst is one pair a prompt that everybody agrees on, and says
+# little of finer differences, while noisy labels of near ones add up. That is so where
+# the features hold the whole reward, as here. On judged responses, of which an embedding
+# holds a part, random pairs taught far more than similar ones: :doc:`/study/report`.

@@ -57,11 +57,11 @@ readable = make_pipeline(
     ItemwiseTransformer(named), BradleyTerryRegressor(covariance="cluster")
 ).fit(train, y_train)
 display = CoefficientDisplay.from_estimator(readable, n_features=12)
-display.ax_.set_title("What the reward pays for, a standard deviation of each")
+display.ax_.set_title("What the reward pays a standard deviation of")
 plt.show()
 
 # %%
-# Taking up the words of the prompt is paid for, as it should be: sentences that name the
-# topic are worth most. So is speaking to the reader. A poor vocabulary for its length
-# (Guiraud's index) goes with these made-up sentences being repeated. A coefficient says
-# what labels go with at equal values of the other columns, and no more.
+# Taking up the words of the prompt is paid for, as it should be: sentences that name
+# the topic are worth most. So is speaking to the reader. An interval that holds zero
+# says that the labels do not tell. A coefficient says what labels go with at equal
+# values of the other columns, and no more.
