@@ -59,5 +59,6 @@ plt.show()
 # ten, and labels of the best against the worst hardly ever. The reward does not follow:
 # the best against the worst is one pair a prompt that everybody agrees on, and says
 # little of finer differences, while noisy labels of near ones add up. That is so where
-# the features hold the whole reward, as here. On judged responses, of which an embedding
-# holds a part, random pairs taught far more than similar ones: :doc:`/study/report`.
+# the features hold the whole reward, as here. On judged responses, of which an
+# embedding holds a part, random pairs taught far more than similar ones:
+# :doc:`/study/report`.

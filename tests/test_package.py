@@ -67,6 +67,15 @@ def test_the_line_for_the_cpu_build_comes_first_and_is_of_the_pinned_version(pag
     assert text.index(command) < text.index('pip install "')
 
 
+def test_what_is_cited_and_built_elsewhere_is_of_this_version():
+    import skreward
+
+    citation = (ROOT / "CITATION.cff").read_text()
+    assert f"\nversion: {skreward.__version__}\n" in citation
+    [torch] = re.findall(r"torch==\S+", (ROOT / ".readthedocs.yaml").read_text())
+    assert f"\n{torch}\n" in (ROOT / "constraints.txt").read_text()
+
+
 def test_every_requirement_is_pinned_and_every_pin_is_of_one_version():
     pins = re.findall(r"^([\w.-]+)==\S+$", (ROOT / "constraints.txt").read_text(), re.M)
     pinned = {name.lower().replace("_", "-") for name in pins}
