@@ -67,6 +67,7 @@ def caption(app, doctree):
             figure = nodes.figure("", image.deepcopy())
             figure += nodes.caption("", image["alt"])
             image.parent.replace_self(figure)
+            doctree.set_id(figure)
 
 
 def setup(app):
