@@ -153,9 +153,9 @@ class FoldedReward:
 def fold(model: Any) -> FoldedReward:
     r"""Write a fitted model as affine layers, normalisation and activations.
 
-    .. math:: r(x) = (L_k \circ \dots \circ L_1)(x),
+    .. math:: r(x) = (L_k \circ \dots \circ L_1)(x)
 
-              L(x) = x W + b, \quad x / \lVert x \rVert_2, \quad
+    .. math:: L(x) = x W + b, \quad x / \lVert x \rVert_2, \quad
               \text{or an activation}
 
     Folded in float64: scaling, projections and the reward become as few affine layers

@@ -42,13 +42,12 @@ class BradleyTerryRegressor(LinearReward):
 
     .. math:: \min_w \; \frac{1}{\sum_k w_k} \sum_k w_k \left[
               -y_k \log F(m_k) - (1 - y_k) \log F(-m_k) \right]
-              + \frac{\alpha}{2} \lVert w \rVert^2,
+              + \frac{\alpha}{2} \lVert w \rVert^2
 
-              m_k = r(x_{k1}) - r(x_{k2})
-
-    where pair k compares items :math:`x_{k1}` and :math:`x_{k2}`, :math:`y_k` is 1
-    when the first is preferred, and F is the logistic function (Bradley-Terry) or
-    the normal distribution function (Thurstone). The reward has no intercept: only
+    where :math:`m_k = r(x_{k1}) - r(x_{k2})` is the margin of pair k, of items
+    :math:`x_{k1}` and :math:`x_{k2}`, :math:`y_k` is 1 when the first is preferred, and
+    F is the logistic function (Bradley-Terry) or the normal distribution function
+    (Thurstone). The reward has no intercept: only
     differences are identified, and `predict` centres it on the training items.
 
     The problem is convex and solved by L-BFGS to its optimum, in time that grows with

@@ -23,14 +23,13 @@ class BradleyTerryMLPRegressor(NetworkMixin, LikelihoodReward):
 
     .. math:: \min_r \; \frac{1}{\sum_k w_k} \sum_k w_k \left[
               -y_k \log F(m_k) - (1 - y_k) \log F(-m_k) \right]
-              + \frac{\alpha}{2} \lVert W \rVert^2,
+              + \frac{\alpha}{2} \lVert W \rVert^2
 
-              m_k = r(x_{k1}) - r(x_{k2})
-
-    where pair k compares items :math:`x_{k1}` and :math:`x_{k2}`, :math:`y_k` is 1
-    when the first is preferred, F is the logistic function (Bradley-Terry) or the
-    normal distribution function (Thurstone), and W are the weights of all layers for
-    items as they are given, without intercepts. The last layer has no intercept: only
+    where :math:`m_k = r(x_{k1}) - r(x_{k2})` is the margin of pair k, of items
+    :math:`x_{k1}` and :math:`x_{k2}`, :math:`y_k` is 1 when the first is preferred, F
+    is the logistic function (Bradley-Terry) or the normal distribution function
+    (Thurstone), and W are the weights of all layers for items as they are given,
+    without intercepts. The last layer has no intercept: only
     differences of rewards are identified, and `predict` centres them on the training
     items.
 

@@ -41,10 +41,10 @@ class CalibratedReward(BaseRewardModel):
     with m the margin by the wrapped reward, and g learned from margins of pairs that
     the model of their fold was not trained on,
 
-    .. math:: g(m) = \sigma(m / T) \quad \text{(temperature)},
+    .. math:: g(m) = \sigma(m / T) \quad \text{(temperature)}
 
-              g = \arg\min_{g \text{ rising}} \sum_k w_k
-                  \left[ (y_k - g(m_k))^2 + (1 - y_k - g(-m_k))^2 \right]
+    .. math:: g = \arg\min_{g \text{ rising}} \sum_k w_k
+              \left[ (y_k - g(m_k))^2 + (1 - y_k - g(-m_k))^2 \right]
               \quad \text{(isotonic)}
 
     No intercept: which of two items comes first does not matter. The reward itself is

@@ -26,9 +26,9 @@ __all__ = ["ControlledReward"]
 class ControlledReward(BaseRewardModel):
     r"""Any reward of items without what covariates explain of it within prompts.
 
-    .. math:: r(x) = \hat r(x) - \gamma^\top \hat c(x),
+    .. math:: r(x) = \hat r(x) - \gamma^\top \hat c(x)
 
-              \mathrm{cov}_{\text{within}}(r(x_i), c_i) = 0
+    .. math:: \mathrm{cov}_{\text{within}}(r(x_i), c_i) = 0
 
     for "orthogonal", with :math:`\hat r` the wrapped reward, :math:`c_i` the covariates
     of training item i, :math:`\hat c` their ridge regression on the items within

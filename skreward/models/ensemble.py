@@ -34,9 +34,9 @@ class RewardEnsemble(BaseRewardModel):
     r"""Reward r(x) of several members, which differ by seed and by bootstrap.
 
     .. math:: a_k(x) = \frac{r_k(x) - \mathrm{mean}_i \, r_k(x_i)}
-                            {\sqrt{\mathrm{mean}_j \, m_{kj}^2}},
+                            {\sqrt{\mathrm{mean}_j \, m_{kj}^2}}
 
-              r(x) = \begin{cases}
+    .. math:: r(x) = \begin{cases}
                   \mathrm{mean}_k \, a_k(x) \\
                   \min_k \, a_k(x) \\
                   \mathrm{mean}_k \, a_k(x) - \lambda \, \mathrm{std}_k \, a_k(x)
