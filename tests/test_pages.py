@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import socket
 import subprocess
 import sys
 import textwrap
@@ -187,7 +188,10 @@ def serve_for_a_moment(words):
         if os.environ.get("SKREWARD_EXTRAS"):
             needs("uvicorn")
         return
-    port = words[words.index("--port") + 1]
+    with socket.socket() as free:  # the port that the page names may be taken
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    words[words.index("--port") + 1] = port
     process = subprocess.Popen(
         [sys.executable, "-m", "skreward", *words],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
