@@ -1,5 +1,7 @@
 """The figures of the report."""
 
+from functools import reduce
+
 import matplotlib
 import numpy as np
 
@@ -8,6 +10,7 @@ from benchmarks.study.claims import CLASSIFIERS
 from benchmarks.study.contrasts import minus
 from benchmarks.study.heterogeneity import forest
 from benchmarks.study.intervals import MATTERS
+from benchmarks.study.scores import BASELINES, Scores
 from benchmarks.study.settings import PAPER_MODELS
 from benchmarks.study.tables import DESIGNS, NAMES, estimate_rows, shared_blocks
 
@@ -77,9 +80,9 @@ def _legend(figure, axes, n_columns):
     )
 
 
-def _baselines(axes, part, at, levels_axis, levels):
+def _baselines(axes, part, at, levels):
     """Draw the orders by length, and by statistics of the text, beside models."""
-    for name in "length", "statistics":
+    for name in BASELINES:
         values = [
             estimate_rows(part[level].get(name), "order_consistency").mean
             for level in levels
@@ -88,10 +91,19 @@ def _baselines(axes, part, at, levels_axis, levels):
             axes.plot(at, values, label=NAMES[name], **STYLES[name])
 
 
-def _noise(scores):
+def _panel_of_designs(scores):
+    """Cut the grid to the blocks that all designs have: panels can be compared."""
     matched = scores.where(recipe=("matched", "baseline"), pairing=("same", "-"))
-    known = matched.where(model=PAPER_MODELS).levels("design")
-    designs = [d for d in DESIGNS if d in known]
+    part = shared_blocks(matched, "design", PAPER_MODELS)
+    if not part:
+        return matched, []
+    learned = [by_model[model] for by_model in part.values() for model in PAPER_MODELS]
+    even = reduce(Scores.joined, learned).joined(matched.where(model=BASELINES))
+    return even, [design for design in DESIGNS if design in part]
+
+
+def _noise(scores):
+    matched, designs = _panel_of_designs(scores)
     if not designs:
         return None
     figure, panels = _panels(
@@ -109,7 +121,7 @@ def _noise(scores):
                 estimate_rows(part[b][model], "order_consistency") for b in betas
             ]
             _points(top, np.add(at, 0.35 * (k - 1)), estimates, model)
-        _baselines(top, part, at, "beta", betas)
+        _baselines(top, part, at, betas)
         for k, classifier in enumerate(CLASSIFIERS):
             differences = [
                 minus("", classifier, "bt-mlp", beta=b).estimate(
@@ -129,9 +141,7 @@ def _noise(scores):
 
 
 def _quantity(scores):
-    matched = scores.where(recipe=("matched", "baseline"), pairing=("same", "-"))
-    known = matched.where(model=PAPER_MODELS).levels("design")
-    designs = [d for d in DESIGNS if d in known]
+    matched, designs = _panel_of_designs(scores)
     if not designs:
         return None
     figure, panels = _panels(1, len(designs), 3.6 * len(designs), 3.6, sharey=True)
@@ -148,7 +158,7 @@ def _quantity(scores):
             ]
             # A small shift keeps intervals of the same quantity apart.
             _points(axes, np.array(quantities) * 1.03 ** (k - 1), estimates, model)
-        _baselines(axes, part, quantities, "n_pairs", quantities)
+        _baselines(axes, part, quantities, quantities)
         labels = [
             f"{n:,}\n({part[n]['bt-mlp'].mean('n_distinct'):,.0f})" for n in quantities
         ]
