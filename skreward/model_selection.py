@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.model_selection import BaseCrossValidator, check_cv
-from sklearn.utils import check_random_state, indexable
+from sklearn.utils import assert_all_finite, check_random_state, indexable
 
 from skreward.data.gate import is_pairs, take_apart
 from skreward.data.groups import components, deal, encode, hold_out
@@ -231,6 +231,9 @@ def disjoint_folds(X, y, cv, prompt_ids=None):
     index, prompt_ids = pairs.index, pairs.prompt_ids
     if n_samples(index) == 0:
         raise ValueError("X holds 0 pairs; at least one is needed.")
+    if pairs is not X and isinstance(pairs.items, np.ndarray):
+        # Items that are no numbers would all be one, and hang together.
+        assert_all_finite(pairs.items, input_name="X")
     # Not numbered by appearance: the order of the pairs decides nothing.
     groups = encode(components(index) if prompt_ids is None else prompt_ids[index])
     sizes = np.bincount(groups[:, 0])
