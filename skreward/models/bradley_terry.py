@@ -142,8 +142,10 @@ class BradleyTerryRegressor(LinearReward):
     annotator_reliability_, annotator_reliability_std_ : arrays, shape (n_annotators,)
         :math:`\beta_a`, and standard errors. From the inverse curvature of likelihood
         and priors in all parameters of annotators, the mean of 1 kept, with ``coef_``
-        taken as known: too small where pairs are few to the features, and where the
-        priors pull far, as at the best few of a crowd of spammers.
+        taken as known. Intervals of 95 % covered 92 to 98 % of twenty annotators where
+        they were alike or went from .2 to 1.8, and 38, 61 and 75 % (3,000, 9,000 and
+        30,000 pairs) where four knew and sixteen tossed coins: there the prior pulls
+        the few down, and the others up with them (``benchmarks.annotators``).
 
     annotator_position_bias_, annotator_position_bias_std_ : arrays, (n_annotators,)
         :math:`b_a`, in the unit of the margin, and standard errors alike.

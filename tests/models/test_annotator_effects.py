@@ -192,3 +192,26 @@ def test_it_gains_among_spammers_and_costs_nothing_else():
     assert found > 0.9
     plain, known, _ = compare(data, items, 0, 0.0)
     assert known > plain - 0.002
+
+
+@pytest.mark.realdata
+def test_the_position_term_takes_away_what_a_helpful_order_told():
+    from benchmarks.annotators import compare
+
+    data = load_judged(data_file("judged_dev_minilm.npz"))
+    items = data.embeddings.astype(np.float32)
+    plain, known, _ = compare(data, items, 1, effects="position", longer_first=0.8)
+    assert plain - 0.02 < known < plain
+
+
+def test_intervals_cover_where_annotators_differ_as_the_prior_says():
+    """And less where a few know and all others toss coins: the docstring says so."""
+    from benchmarks.annotators import CROWDS, coverage
+
+    shares = {
+        name: np.mean([coverage(CROWDS[name], 9000, seed) for seed in range(3)])
+        for name in ("alike", "from 0.2 to 1.8", "80 % spammers")
+    }
+    assert shares["alike"] > 0.9
+    assert shares["from 0.2 to 1.8"] > 0.85
+    assert shares["80 % spammers"] < 0.8
