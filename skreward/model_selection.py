@@ -231,7 +231,7 @@ def disjoint_folds(X, y, cv, prompt_ids=None):
     index, prompt_ids = pairs.index, pairs.prompt_ids
     if n_samples(index) == 0:
         raise ValueError("X holds 0 pairs; at least one is needed.")
-    if pairs is not X and isinstance(pairs.items, np.ndarray):
+    if not isinstance(pairs, EmbeddingPairs) and isinstance(pairs.items, np.ndarray):
         # Items that are no numbers would all be one, and hang together.
         assert_all_finite(pairs.items, input_name="X")
     # Not numbered by appearance: the order of the pairs decides nothing.

@@ -105,8 +105,9 @@ class BradleyTerryRegressor(LinearReward):
         and costs next to nothing where they are alike. "position" fits :math:`b_a`,
         what the first response is ahead by for being first. That hurts where better
         responses, or longer ones that are better on average, tend to come first: it
-        takes away what the order told, and .704 of pairs ordered right became .698.
-        Use it where the order was random. "both" fits both. Normal priors, with
+        takes away what the order told. Of judged pairs with the longer response first
+        in four of five, .695 ordered right became .693 (± .001; 30 annotators of 20,000
+        pairs). Use it where the order was random. "both" fits both. Normal priors, with
         standard deviations of 1/2 around 1 and of 1 around 0, hold annotators of few
         pairs near the others.
         Only for pairs, with ``ties="half"`` and ``covariance=None``.
