@@ -122,10 +122,10 @@ def _set_up(scores):
 def _abstract(answers, scores):
     seeds = scores.where(recipe="matched", model=PAPER_MODELS).levels("seed")
     lines = ["## In short\n", prose.abstract(len(seeds)) + "\n"]
+    lines.append(f"- **Baselines.** {_baseline_sentence(scores)}{_similar(scores)}")
     for claim, findings in answers:
         lines.append(f"- **{claim.title}.** The paper says {claim.said}")
         lines += [f"  - {sentence}" for sentence in _verdicts(findings)]
-    lines.append(f"- **Baselines.** {_baseline_sentence(scores)}{_similar(scores)}")
     return [*lines, ""]
 
 
