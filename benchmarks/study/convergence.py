@@ -15,7 +15,8 @@ that grow with it. It speaks of the best network in a class that grows with n; w
 fitted here is one network by Adam, with early stopping. The corollary bounds a margin's
 error by a factor ``1 / (p (1 - p))``.
 
-What is there already is not fitted again: stop it and start it at any time.
+What is there already is not fitted again: stop it and start it at any time. The page
+and the figure are of the seeds that are whole.
 """
 
 import argparse
@@ -199,6 +200,13 @@ def margin_slope(margins, features, n_pairs):
     return slope(x, [[np.log(of[s, low].error) for low in lows] for s in seeds])
 
 
+def whole(risks):
+    """Give the seeds that have every dimension and quantity that any seed has."""
+    cells = {(r.features, r.n_pairs) for r in risks}
+    of = {seed: {_key(r)[:2] for r in risks if r.seed == seed} for seed in SEEDS}
+    return [seed for seed, mine in of.items() if mine == cells]
+
+
 def page(risks, margins):
     """Write the section of the report: what was measured, and the slopes."""
     dimensions = sorted({r.features for r in risks})
@@ -209,7 +217,8 @@ def page(risks, margins):
         "",
         f"{len(risks)} networks ({' and '.join(map(str, HIDDEN))} hidden units) on "
         "pairs of items from [0, 1]^d, each compared once, with a random smooth reward "
-        f"of standard deviation {SPREAD:g}; {len({r.seed for r in risks})} seeds, each "
+        f"of standard deviation {SPREAD:g}; {len({r.seed for r in risks})} "
+        f"seeds of {len(SEEDS)}, each "
         "with its own reward; risk is the truncated KL divergence "
         f"(B = {TRUNCATION:g}) of the fitted preference probabilities on "
         f"{TEST_PAIRS:,} fresh pairs. Intervals are 95 %, over seeds. "
@@ -385,6 +394,9 @@ def main(arguments=None):
             write(options.out / RISKS, sorted(risks, key=_key))
     risks = read(options.out / RISKS, Risk)
     margins = read(options.out / MARGINS, MarginError)
+    seeds = whole(risks)
+    risks = [r for r in risks if r.seed in seeds]
+    margins = [m for m in margins if m.seed in seeds]
     (options.out / PAGE).write_text(page(risks, margins), encoding="utf-8")
     draw(risks, margins).savefig(options.out / FIGURE, dpi=110)
     return 0

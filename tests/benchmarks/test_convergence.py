@@ -112,8 +112,16 @@ def test_the_command_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
     assert one.endswith("faster for d = 4.")
     assert "more slowly for d = 2" in two
     assert margins.endswith("2 of 2 dimensions.")
+    assert "3 seeds of 5" in text
     before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
     convergence.main([*arguments, "0", "1", "2"])
     assert before == {p.name: p.read_bytes() for p in tmp_path.iterdir()}
     assert set(before) == {"convergence.csv", "convergence_margins.csv",
                            "convergence.md", "convergence.png"}  # fmt: skip
+
+
+def test_a_seed_that_is_not_whole_stays_out_of_the_page():
+    risks = [Risk(d, n, seed, 0.1, 0.8, 3, 1.0)
+             for d in (2, 4) for n in (500, 1000) for seed in (0, 2, 3)]  # fmt: skip
+    assert convergence.whole(risks) == [0, 2, 3]
+    assert convergence.whole([r for r in risks if r != risks[-2]]) == [0, 3]
