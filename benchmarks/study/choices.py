@@ -1,4 +1,4 @@
-"""What was chosen for each encoder and data set, and from what: see `tune`."""
+"""What was chosen for each encoder, data set and pairing, and from what: see `tune`."""
 
 import json
 from functools import cache
@@ -30,13 +30,15 @@ def choice_of(setting):
     candidates = candidates_of(setting.model)
     if not candidates:
         return None
-    chosen = read().get(name_of(setting.task, setting.pool, setting.model))
+    chosen = read().get(
+        name_of(setting.task, setting.pool, setting.pairing, setting.model)
+    )
     return candidates[DEFAULT] if chosen is None else chosen["chosen"]
 
 
-def name_of(task, pool, model):
+def name_of(task, pool, pairing, model):
     """Name a choice."""
-    return f"{task}/{pool}/{model}"
+    return f"{task}/{pool}/{pairing}/{model}"
 
 
 @cache

@@ -10,15 +10,16 @@ from joblib import Parallel, delayed, parallel_config
 from tqdm import tqdm
 
 from benchmarks.study.results import ResultsFile
-from benchmarks.study.settings import units
+from benchmarks.study.settings import of_learner, units
 from benchmarks.study.worker import run_unit
 
 
 def drive(source, settings, out, *, n_jobs=1, dask=None, minutes=None):
     """Run the settings that are not in the results file, and append them to it.
 
-    Settings are trained in units. One that is there in part is trained whole again,
-    so that what comes out does not depend on where a run was stopped.
+    A model's settings of a unit are trained together. Where some of them are there,
+    all are trained again, so that what comes out does not depend on where a run was
+    stopped.
 
     Parameters
     ----------
@@ -43,11 +44,7 @@ def drive(source, settings, out, *, n_jobs=1, dask=None, minutes=None):
     """
     end = None if minutes is None else time.monotonic() + 60 * minutes
     with ResultsFile(out) as results:
-        waiting = [
-            unit
-            for unit in units(settings)
-            if any(setting.key not in results.done for setting in unit)
-        ]
+        waiting = list(_waiting(settings, results.done))
         n_waiting = sum(len(unit) for unit in waiting)
         due = iter(_until(end, waiting))
         bar = tqdm(
@@ -71,6 +68,14 @@ def drive(source, settings, out, *, n_jobs=1, dask=None, minutes=None):
                     results.append(r for r in rows if r["key"] not in results.done)
                 bar.update(len(unit))
     return n_failed
+
+
+def _waiting(settings, done):
+    """Give the parts of units, by models, of which not all is done."""
+    for unit in units(settings):
+        missing = {of_learner(s) for s in unit if s.key not in done}
+        if missing:
+            yield [s for s in unit if of_learner(s) in missing]
 
 
 def _named(unit):

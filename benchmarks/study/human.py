@@ -177,7 +177,7 @@ def on_simulated(data, encoder, name, human_sets, models, betas, done):
             *(training.draw(beta, seed) for beta in waiting), strict=True
         )
         problem = Problem(training.items, training.prompts, list(asked), unseen, seed)
-        setting = SimpleNamespace(task=name, pool=encoder, model=model)
+        setting = SimpleNamespace(task=name, pool=encoder, pairing="same", model=model)
         fitted = fit(model, "package", problem, choice_of(setting))
         for beta, rate, found in zip(waiting, wrong, fitted, strict=True):
             for human_set, pairs, start in zip(human_sets, tests, starts, strict=False):

@@ -62,6 +62,7 @@ class Setting:
 NAMES = tuple(field.name for field in fields(Setting))
 # What settings share that are run at once: the responses, and the pairs drawn of them.
 of_unit = attrgetter("data", "pool", "task", "design", "pairing", "seed")
+of_learner = attrgetter("model", "recipe")
 
 
 @dataclass(frozen=True)

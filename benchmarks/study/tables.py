@@ -7,7 +7,7 @@ import numpy as np
 from benchmarks.study import choices
 from benchmarks.study.intervals import NOTHING, crossed
 from benchmarks.study.scores import BASELINES, CUT_BY, NETWORKS, Scores, common
-from benchmarks.study.settings import LINEAR_MODELS, PAPER_MODELS
+from benchmarks.study.settings import LINEAR_MODELS, PAIRINGS, PAPER_MODELS
 
 NAMES = {"length": "length alone", "statistics": "text statistics"}
 HEAD = (
@@ -292,16 +292,17 @@ def recipe_table(scores):
 def chosen_table(scores):
     """Give the table of what was chosen for the models, and what is at an edge."""
     places = [
-        (task, pool)
+        (task, pool, pairing)
         for task in scores.levels("task")
         for pool in scores.levels("pool")
-        if choices.name_of(task, pool, PAPER_MODELS[0]) in choices.read()
+        for pairing in PAIRINGS
+        if choices.name_of(task, pool, pairing, PAPER_MODELS[0]) in choices.read()
     ]
     if not places:
         return []
     lines = [
-        "| data set | encoder | " + " | ".join(PAPER_MODELS) + " |",
-        "|---" * (len(PAPER_MODELS) + 2) + "|",
+        "| data set | encoder | pairs | " + " | ".join(PAPER_MODELS) + " |",
+        "|---" * (len(PAPER_MODELS) + 3) + "|",
     ]
     for place in places:
         cells = [_choice(choices.name_of(*place, model)) for model in PAPER_MODELS]

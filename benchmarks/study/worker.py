@@ -8,7 +8,6 @@ import hashlib
 import time
 from importlib.metadata import PackageNotFoundError, version
 from itertools import groupby
-from operator import attrgetter
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -17,7 +16,7 @@ from benchmarks.study import models
 from benchmarks.study.baselines import LENGTH, STATISTICS
 from benchmarks.study.choices import choice_of
 from benchmarks.study.scoring import Test, rounded
-from benchmarks.study.settings import NONE
+from benchmarks.study.settings import NONE, of_learner
 from skreward.annotation import annotate, annotation_error_rate, sample_pairs
 
 # Of so many responses to a prompt a design chooses, drawn anew for every pair.
@@ -45,9 +44,10 @@ def run_unit(source, settings):
         train, test = data.parts(pool, shared.task, shared.seed)
         labels = Labels(train, shared, settings)
         scorer = Test(test, _random_state(shared, "test pairs", "task"))
-        learner = attrgetter("model", "recipe")
         rows = []
-        for (model, recipe), group in groupby(sorted(settings, key=learner), learner):
+        for (model, recipe), group in groupby(
+            sorted(settings, key=of_learner), of_learner
+        ):
             mine = list(group)
             if model == LENGTH:
                 fitted = [models.Fitted(test.lengths.astype(float), 1, {}, 0.0)]

@@ -208,11 +208,11 @@ def test_choices_at_an_edge_are_marked(tmp_path, undrawn, monkeypatch):
         for alpha in (1, 2, 3)
     ]
     chosen = {"learning_rate_init": 0.2, "alpha": 3}
-    known = {"judged_dev/minilm/bt-mlp": {"chosen": chosen, "tried": tried}}
+    known = {"judged_dev/minilm/same/bt-mlp": {"chosen": chosen, "tried": tried}}
     monkeypatch.setattr(choices, "read", lambda: known)
     write_report(simulate(seeds=[0, 1], **SMALL), tmp_path)
     page = (tmp_path / "tables.md").read_text()
-    assert "| judged_dev | minilm | learning_rate_init 0.2, alpha 3* |" in page
+    assert "| judged_dev | minilm | same | learning_rate_init 0.2, alpha 3* |" in page
     assert "| arenabench | minilm |" not in page.partition("## Chosen")[2]
 
 
