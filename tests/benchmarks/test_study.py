@@ -591,6 +591,26 @@ def test_a_failing_setting_is_reported_and_left_for_later(tmp_path, capsys):
     assert main(arguments) == 1
 
 
+def test_only_models_that_are_not_all_there_are_trained(tmp_path, monkeypatch):
+    path, trained = tmp_path / "r.jsonl", []
+    arguments = ["run", *FAST[:-1], f"{SOME},pool=all,design=random"]
+    assert main([*arguments, "--out", str(path)]) == 0
+    lines = path.read_text().splitlines(keepends=True)
+    whole = scores(path)
+    path.write_text("".join(lines[:3]))
+    run_unit = worker.run_unit
+
+    def spy(source, settings):
+        trained.extend(setting.key for setting in settings)
+        return run_unit(source, settings)
+
+    monkeypatch.setattr("benchmarks.study.drive.run_unit", spy)
+    assert main([*arguments, "--out", str(path)]) == 0
+    # Two labellings of each of two models: the second was half there.
+    assert trained == [json.loads(line)["key"] for line in lines[2:]]
+    assert scores(path) == whole
+
+
 def test_time_is_up(tmp_path):
     path = tmp_path / "r.jsonl"
     assert main(["run", *FAST, "--out", str(path), "--minutes", "0"]) == 0
