@@ -143,7 +143,8 @@ class SentenceEncoder(Encoder):
         finally:
             if is_longer:
                 model.max_seq_length = own_length
-            model.train(was_training)
+            if was_training:  # going through all modules takes as long as a layer
+                model.train()
         return Embedded(np.asarray(rows, dtype=np.float32), self._cuts(was_cut))
 
     def is_cut(self, text: str) -> bool:

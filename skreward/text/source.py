@@ -129,7 +129,7 @@ def folder_digest(folder: Path) -> str:
         path
         for path in map(PurePath, _files_in(folder))
         if any(fnmatch(path.name, pattern) for pattern in (*PATTERNS, "*.py"))
-        and not any(path.match(ignored) for ignored in IGNORED)
+        and not (path.parts[1:] and any(map(path.match, IGNORED)))
     )
     files = {name.as_posix(): _file_digest(folder / name) for name in names}
     return hashlib.sha256(json.dumps(files).encode()).hexdigest()
@@ -224,15 +224,18 @@ def _no_model(name, error):
 
 
 def _file_digest(path: Path) -> str:
-    real = Path(os.path.realpath(path))
+    stat = path.stat()
+    key = (str(path), stat.st_ino, stat.st_size, stat.st_mtime_ns)
+    if key not in _file_digests:
+        _file_digests[key] = _hashed(Path(os.path.realpath(path)))
+    return _file_digests[key]
+
+
+def _hashed(real: Path) -> str:
     if real.parent.name == "blobs" and re.fullmatch("[0-9a-f]{64}", real.name):
         return real.name  # the hub's cache names a large file by its SHA-256
-    stat = real.stat()
-    key = (str(real), stat.st_size, stat.st_mtime_ns)
-    if key not in _file_digests:
-        with real.open("rb") as file:
-            _file_digests[key] = hashlib.file_digest(file, "sha256").hexdigest()
-    return _file_digests[key]
+    with real.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def loaded_digest(model: Any) -> str:
