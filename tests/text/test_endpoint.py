@@ -231,7 +231,7 @@ def infinity():
         stderr=subprocess.DEVNULL,
     )
     try:
-        for _ in range(1800):
+        for _ in range(6000):
             assert server.poll() is None, "infinity_emb ended before it listened"
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
