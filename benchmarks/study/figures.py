@@ -232,6 +232,7 @@ def _forest(scores):
         _band(axes, across=True)
         axes.set_yticks(at, labels=[text for text, _ in lines])
         axes.set(title=f"{classifier} minus bt-mlp", xlabel="Order consistency")
+        axes.locator_params(axis="x", nbins=6)
     return figure
 
 
@@ -263,6 +264,7 @@ def _recipes(scores):
     values.set(xlabel=CONSISTENCY)
     values.locator_params(axis="x", nbins=5)
     differences.set(xlabel="clf-mlp minus bt-mlp")
+    differences.locator_params(axis="x", nbins=6)
     _legend(figure, values, 2)
     return figure
 
