@@ -167,6 +167,8 @@ def draw(curve, longest, best):
     axes.set_xticks(curve.n, labels=[str(n) for n in curve.n])
     axes.minorticks_off()
     axes.set(
+        # Room for the legend, which else hides a line.
+        ylim=(None, 1.4 * best.improvement[-1]),
         title=f"What a reward is for: choosing among n responses\n(to "
         f"{len(curve.prompts)} prompts it was not trained on)",
         xlabel="n, the responses to choose from",
