@@ -57,7 +57,7 @@ readable = make_pipeline(
     ItemwiseTransformer(named), BradleyTerryRegressor(covariance="cluster")
 ).fit(train, y_train)
 display = CoefficientDisplay.from_estimator(readable, n_features=12)
-display.ax_.set_title("What the reward pays a standard deviation of")
+display.ax_.set_title("Reward for a standard deviation more of each feature")
 plt.show()
 
 # %%

@@ -66,6 +66,9 @@ def caption(app, doctree):
         if alone and image.get("alt") and doctree["source"].endswith(".md"):
             figure = nodes.figure("", image.deepcopy())
             figure += nodes.caption("", image["alt"])
+            below = image.parent.next_node(descend=False, siblings=True)
+            if isinstance(below, nodes.paragraph) and below.astext() == image["alt"]:
+                below.parent.remove(below)  # it stood there for those who read the file
             image.parent.replace_self(figure)
             doctree.set_id(figure)
 
