@@ -23,7 +23,7 @@ from skreward.cli.main import main
 from tests.support import ROOT, needs
 
 DOCS = ROOT / "docs"
-MADE = {"_build", "generated", "gallery", "study", "_templates"}
+MADE = {"_build", "generated", "gallery", "_templates"}
 PAGES = {
     path.relative_to(DOCS).as_posix(): path
     for suffix in ("rst", "md")
@@ -239,6 +239,14 @@ def test_the_pages_have_blocks_to_run():
     assert wanted <= set(WITH_BLOCKS)
     assert len(WITH_BLOCKS) >= 15
     assert importlib.util.find_spec("skreward") is not None
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_benchmarks_that_the_prose_names_take_the_options_it_gives(name):
+    text = re.sub(r"\s+", " ", PAGES[name].read_text())
+    for command in re.findall(r"`(python -m benchmarks[^`]*)`", text):
+        _, _, module, *options = shlex.split(command)
+        check_benchmark(module, options)
 
 
 def test_no_block_hides_in_a_form_that_is_not_run():
