@@ -6,6 +6,11 @@ Every seed holds out its own fifth of the prompts. An item is rated once: its re
 standard deviations, and Gumbel noise over beta, so that two ratings disagree with the
 rewards as often as a logistic annotator of that beta does. Scores are the share of the
 judge's orders that are kept on same-prompt pairs of held-out prompts.
+
+A wide network gains less by prompts than the linear reward does. At beta = 3 and seed 0
+a layer of 64 gets .677 across prompts and .684 within, one of 5 gets .665 and .688; the
+linear reward gets .661 and .695 on average. The wide one has room to fit the levels of
+prompts, which pairs across them hold, beside what differs within.
 """
 
 import argparse

@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 import skreward
-from benchmarks.calibration import calibrate, draw
+from benchmarks.calibration import calibrate, draw, network
 from skreward import (
     BradleyTerryRegressor,
     CalibratedReward,
@@ -379,6 +379,16 @@ def test_the_classifier_is_calibrated_on_judged_responses():
     raw, calibrated = calibrate(PairwiseClassifierReward(), "temperature", task)
     assert calibrated.ece < 0.03 < raw.ece
     assert calibrated.log_loss < raw.log_loss - 0.01
+
+
+@pytest.mark.realdata
+@pytest.mark.filterwarnings("ignore:Adam stopped")
+def test_a_network_that_nothing_stops_is_calibrated_on_judged_responses():
+    data = load_judged(data_file("judged_dev_minilm.npz"))
+    task = draw(data, seed=0, n_pairs=8000)
+    raw, calibrated = calibrate(network(0, 2), "temperature", task)
+    assert calibrated.ece < 0.03 < raw.ece
+    assert calibrated.log_loss < raw.log_loss
 
 
 def test_ratings_are_calibrated_within_their_prompt(data):
