@@ -15,7 +15,8 @@ The share of pairs that people ordered which a reward orders alike: of models tr
 simulated labels of a judged data set (over noise levels and seeds), and of linear ones
 trained on people's own preferences by folds that share no prompt. Adversarial pairs are
 those of LLMBar whose better-looking answer is wrong. Intervals are over prompts, of a
-single run. `human.csv` has every source, encoder and noise level.
+single run. Lines compare where their features are the same. `human.csv` has every
+source, encoder and noise level.
 """
 
 
@@ -47,7 +48,7 @@ def section(folder):
         encoders = {row["encoder"] for several in mine.values() for row in several}
         kind = place[2]
         if kind == "embeddings":
-            kind = f"{len(encoders)} encoder{'s' if len(encoders) > 1 else ''}"
+            kind = ", ".join(sorted(encoders))
         cells = [_cell(mine, group) for group in groups]
         lines.append("| " + " | ".join([*place[:2], kind, *cells]) + " |")
     return [*lines, ""]

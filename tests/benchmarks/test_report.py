@@ -184,7 +184,7 @@ def test_what_stands_beside_the_results_is_taken_up(tmp_path, undrawn):
     # (100 x .55 + 300 x .75) / 400, and its error from 100 x .05 and 300 x .02.
     half = 1.96 * np.hypot(5, 6) / 400
     line = f"| 0.700 ± {half:.3f} | 0.500 | 0.550 ± 0.039 |"
-    assert f"| judged_dev | bt-linear | 2 encoders {line}" in text
+    assert f"| judged_dev | bt-linear | minilm, mpnet {line}" in text
     assert "| judged_dev | bt-linear | statistics | 0.550 ± 0.038 |" in text
     assert "| nothing | length | - | 0.700 ± 0.098 |  |  |" in text
 
