@@ -233,7 +233,7 @@ TABLE = {
     # standard errors
     "covariance": (bt(covariance="robust"), ValueError, "covariance.*robust"),
     "covariance with a law of ties": (
-        bt(covariance="laplace", ties="davidson"), ValueError, 'ties="half".*davidson',
+        bt(covariance="laplace", ties="davidson"), ValueError, "ties='half'.*davidson",
     ),
     "clusters of one prompt": (
         lambda: BT(covariance="cluster").fit(EmbeddingPairs(E, INDEX, [0] * 6), Y),

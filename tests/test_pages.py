@@ -14,6 +14,7 @@ import urllib.request
 from configparser import ConfigParser
 from importlib.util import find_spec
 from itertools import pairwise
+from pathlib import Path
 from time import monotonic, sleep
 
 import pytest
@@ -39,8 +40,11 @@ FENCE = re.compile(r"^```(?P<language>\w+)\n(?P<code>.*?)^```$", re.M | re.S)
 EXTRAS = ("onnxruntime", "starlette", "trl")
 # Run by continuous integration itself, in the words that it takes from these pages.
 ELSEWHERE = {"skreward demo", "pytest", "bash .ci/run", "bash .ci/matrix"}
-# Started by hand where a shell is set up.
-SETTING_UP = ("python -m venv", ". .venv", "pre-commit install")
+# Started by hand where a shell is set up; completion is tested in tests/cli.
+SETTING_UP = (
+    "python -m venv", ". .venv", "pre-commit install",
+    'eval "$(_SKREWARD_COMPLETE', "_SKREWARD_COMPLETE",
+)  # fmt: skip
 
 
 def blocks_of(page):
@@ -152,8 +156,12 @@ def run_command(command, capsys):
     elif words[:2] == ["skreward", "serve"]:
         serve_for_a_moment(words[1:])
     elif words[0] == "skreward":
-        code = main(words[1:])
-        assert code == 0, (command, capsys.readouterr().err)
+        *before, out = words if words[-2] == ">" else [*words, ">", None]
+        code = main(before[1:-1])
+        said = capsys.readouterr()
+        assert code == 0, (command, said.err)
+        if out is not None:
+            Path(out).write_text(said.out)
     elif words[:2] == ["python", "-m"] and words[2].startswith("benchmarks"):
         check_benchmark(words[2], words[3:])
     elif words[0] == "sphinx-build":

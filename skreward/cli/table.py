@@ -129,17 +129,16 @@ class ParquetTable(Table):
 
     def only(self, names):
         """Give rows of some columns; the others are not read."""
-        names = [name for name in names if name in self.arrow.column_names]
-        columns = [self._cells(name) for name in names]
-        return [
-            dict(zip(names, cells, strict=True)) for cells in zip(*columns, strict=True)
-        ]
+        rows: list[dict[str, Any]] = [{} for _ in range(self.arrow.num_rows)]
+        for name in names:
+            if name in self.arrow.column_names:
+                for row, cell in zip(rows, self._cells(name), strict=True):
+                    row[name] = cell
+        return rows
 
     def first(self, names):
         """Give the first row; other columns than some are not read."""
-        some = [name for name in self.arrow.column_names if name in names]
-        row = self.take([0]).only(some)[0]
-        return dict.fromkeys(self.arrow.column_names) | row
+        return dict.fromkeys(self.arrow.column_names) | self.take([0]).only(names)[0]
 
     @property
     def rows(self):  # type: ignore[override]

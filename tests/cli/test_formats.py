@@ -256,6 +256,14 @@ def test_a_layout_reads_no_other_column_of_a_parquet_file(command, tmp_path, mod
     assert command.report("evaluate", model, path)["n_pairs"] == len(good_and_bad())
 
 
+@pytest.mark.parametrize("rows", [[{"text": "a"}], [{"text": "a"}, {"text": "b"}]])
+def test_a_parquet_file_with_no_column_that_a_layout_knows(command, tmp_path, rows):
+    file = tmp_path / "x.parquet"
+    pq.write_table(pa.Table.from_pylist(rows), file)
+    said = command.refused("inspect", file)
+    assert "no column holds responses among 'text'" in said
+
+
 def test_bad_rows_of_a_layout_are_left_out_when_that_is_asked_for(
     command, tmp_path, model
 ):

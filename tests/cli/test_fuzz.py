@@ -13,7 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import skreward
+from skreward.cli.formats import FORMATS
 from skreward.cli.main import main
+from skreward.cli.options import TEXTS
 from tests.tiny_models import WORDS
 
 BOUNDED = settings(
@@ -94,18 +96,25 @@ def as_parquet(rows):
 CONTENT = st.one_of(
     st.tuples(st.just(".jsonl"), ROWS.map(as_jsonl)),
     st.tuples(st.just(".jsonl.gz"), ROWS.map(as_jsonl).map(gzip.compress)),
+    st.tuples(st.just(".json"), ROWS.map(json.dumps).map(str.encode)),
     st.tuples(st.just(".csv"), ROWS.map(as_csv)),
+    st.tuples(st.just(".csv.gz"), ROWS.map(as_csv).map(gzip.compress)),
     st.tuples(st.just(".parquet"), ROWS.map(as_parquet)),
     st.tuples(
-        st.sampled_from([".jsonl", ".jsonl.gz", ".csv", ".parquet", ".txt"]),
+        st.sampled_from([*FORMATS, ".txt"]),
         st.binary(max_size=40) | ROWS.map(as_csv) | ROWS.map(as_jsonl),
     ),
 )
-VALUE = st.text(max_size=4) | st.sampled_from(["label", "0", "1", "cpu", "auto", "1,2"])
+WORD = ["label", "0", "1", "cpu", "auto", "1,2", "1=1,0=0", "prompt", "chosen", "csv"]
+WORD += ["extra", "jsonl", "statistics", "mean", "float32", "shp", "arena", "ratings"]
+VALUE = st.text(max_size=4) | st.sampled_from(WORD)
 ALL = ["--json", "--drop-bad-rows", "-h"]
-READING = ["--label", "--label-map", "--delimiter"]
-EXPECTED = ["--template", "--trust", "--max-bytes"]
+COLUMNS = [f"--{text.replace('_', '-')}-column" for text in TEXTS]
+READING = ["--label", "--label-map", "--delimiter", "--format", "--layout", *COLUMNS]
+EXPECTED = ["--template", "--trust", "--max-bytes", "--device", "--batch-size"]
 FITTING = ["--device", "--seed", "--folds", "--max-length", "--reward", "--template"]
+FITTING += ["--alpha", "--hidden", "--ensemble", "--features", "--pooling", "--dtype"]
+FITTING += ["--batch-size", "--revision", "--config"]
 
 
 def options(*names):
@@ -169,6 +178,15 @@ def test_files_and_options_of_fit(capfd, tmp_path, tiny, content, options):
     assert out.exists() == (code == 0 and "-h" not in options)
     if out.exists():
         skreward.load(out)
+
+
+@settings(BOUNDED, max_examples=30)
+@given(content=CONTENT, options=options(*READING))
+def test_files_and_options_of_inspect(capfd, tmp_path, content, options):
+    suffix, data = content
+    path = tmp_path / f"x{suffix}"
+    path.write_bytes(data)
+    outcome(capfd, ["inspect", path, *options])
 
 
 @settings(BOUNDED, max_examples=40)
