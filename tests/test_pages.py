@@ -86,11 +86,13 @@ def give(name, folder):
         write(folder / "candidates.jsonl", data.texts)
     if name == "guide/use.rst":
         give_to_use(data, folder)
+    rows = [
+        {**row, "label": int(label)}
+        for row, label in zip(data.pairs, data.y, strict=True)
+    ]
+    if name == "commands.rst":
+        write(folder / "pairs.jsonl", rows)
     if name == "README.md":
-        rows = [
-            {**row, "label": int(label)}
-            for row, label in zip(data.pairs, data.y, strict=True)
-        ]
         write(folder / "preferences.jsonl", rows)
         write(folder / "others.jsonl", rows)
         write(folder / "candidates.jsonl", data.texts)
