@@ -141,7 +141,7 @@ def _show(report, found):
             say(f"  {name + ':':10} {_short(text)}")
     say("")
     for name, value in _facts(report, found):
-        say(f"{name:24}{value}")
+        say(f"{name:26}{value}")
     _show_lengths(report)
     for note in remarks_on_labels(found):
         say(f"note: {note}")
@@ -179,7 +179,7 @@ def _facts(report, found):
 
 def _show_lengths(report):
     say("")
-    say(f"{'characters':24}" + "".join(f"{name:>9}" for name in QUANTILES))
+    say(f"{'characters':26}" + "".join(f"{name:>9}" for name in QUANTILES))
     for name, quantiles in report["lengths"].items():
         _show_quantiles(name, quantiles)
     tokens = report["tokens"]
@@ -195,7 +195,7 @@ def _show_lengths(report):
 
 
 def _show_quantiles(name, quantiles):
-    say(f"{name:24}" + "".join(f"{value:9.0f}" for value in quantiles.values()))
+    say(f"{name:26}" + "".join(f"{value:9.0f}" for value in quantiles.values()))
 
 
 def _short(text):

@@ -43,10 +43,10 @@ def test_everything_that_is_odd_is_counted(command, tmp_path):
     assert (code, err) == (0, "")
     for said in (
         "14 rows, layout labelled, read from 'prompt', 'response_a', 'response_b'",
-        "duplicates              2 (same",
-        "contradictions          1 (same",
+        "duplicates                2 (same",
+        "contradictions            1 (same",
         "1: column 'response_a' is empty (line 13)",
-        "equal texts             1 (line 12), left out",
+        "equal texts               1 (line 12), left out",
         "note: 1 pair of texts is labelled both ways",
     ):
         assert said in out
