@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 from sklearn.utils import Bunch
 
+from skreward.data.shards import open_folder
 from skreward.utils.typing import FilePath
 
 JUDGED_FIELDS = (
@@ -223,3 +224,88 @@ def _find_files(folder, split, contains):
             f"{folder} holds several sets: narrow contains= to one of {names}."
         )
     return rest_of["embd"][both[0]], rest_of["reward"][both[0]]
+
+
+def load_embeddings(folder: FilePath) -> Bunch:
+    """Open a folder that ``skreward embed`` wrote, without reading its embeddings.
+
+    Embeddings and statistics stay on the disk, in shards that NumPy maps into memory;
+    they may be larger than memory. What is said of each item, a few dozen bytes, is
+    read. Nothing in the files is executed, and no file outside of the folder is opened.
+
+    Parameters
+    ----------
+    folder : str or path
+        The folder; all of its shards must be there.
+
+    Returns
+    -------
+    data : Bunch
+        ``embeddings``: lazy rows ``(n_items, n_features)`` of float32 or float16, an
+        item a row, which slices, index arrays and masks pick from, and
+        `numpy.asarray` reads as a whole; ``embeddings.shard(k)`` maps file k of
+        ``embeddings.n_shards``. ``statistics``: lazy rows of the columns of
+        `TextStatisticsTransformer`, ``statistics_names`` in all.
+
+        ``prompt_ids`` ``(n_items,)``: equal where prompts are equal, as in the
+        container of pairs that texts give; ``text_hashes`` ``(n_items, 16)``;
+        ``response_chars`` ``(n_items,)``.
+
+        ``index`` ``(n_pairs, 2)``: the items of every pair in the data, a pair of one
+        text with itself left out, and ``y``, P(first preferred), None where the data
+        say nothing; both None where a row of the data is one response. Then
+        ``row_items`` ``(n_rows,)`` has the item of every row, and ``ratings`` its
+        rating, None where there is none. ``lines``: the line of the data that each
+        pair, or row, begins at.
+
+        ``encoder``: how the texts were embedded; ``data``: what they were.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such folder.
+    ValueError
+        If it is no folder of embeddings, is not finished, or holds a file that is
+        not what the manifest says.
+
+    See Also
+    --------
+    skreward.LLMEmbeddingTransformer : The same embeddings, of texts in memory.
+
+    Examples
+    --------
+    >>> from skreward import BradleyTerryRegressor, EmbeddingPairs
+    >>> from skreward.datasets import load_embeddings
+    >>> data = load_embeddings("embedded")  # doctest: +SKIP
+    >>> data.embeddings  # doctest: +SKIP
+    ShardedRows(shape=(1000000, 384), dtype=float16, n_shards=245)
+    >>> pairs = EmbeddingPairs(
+    ...     data.embeddings, data.index, data.prompt_ids
+    ... )  # doctest: +SKIP
+    >>> BradleyTerryRegressor().fit(pairs, data.y)  # doctest: +SKIP
+    BradleyTerryRegressor()
+    """
+    found = open_folder(folder)
+    about, labels, lines = found.about, found.labels, found.lines
+    index = row_items = None
+    if found.is_pairs:
+        kept = found.rows[:, 0] != found.rows[:, 1]
+        index, lines = found.rows[kept], lines[kept]
+        labels = None if labels is None else labels[kept]
+    else:
+        row_items = found.rows
+    return Bunch(
+        embeddings=found.embeddings,
+        statistics=found.statistics,
+        statistics_names=about["statistics"],
+        prompt_ids=found.prompt_ids,
+        text_hashes=found.text_hashes,
+        response_chars=found.lengths,
+        index=index,
+        y=labels if found.is_pairs else None,
+        row_items=row_items,
+        ratings=None if found.is_pairs else labels,
+        lines=lines,
+        encoder=about["encoder"],
+        data=about["data"],
+    )
