@@ -113,7 +113,8 @@ def set_annotators(model, ids, solution, comparisons):
     weight = comparisons.weight / comparisons.weight.sum()
     seen = Observed(comparisons.target, weight, comparisons.columns)
     theta = solution.theta
-    of_beta, of_bias = objective.standard_errors(solution.point.margin, theta, seen)
+    first, second = solution.rewards[comparisons.index.T]
+    of_beta, of_bias = objective.standard_errors(first - second, theta, seen)
     model.annotators_ = ids
     if model.annotator_effects != "position":
         model.annotator_reliability_ = objective.reliability(theta)

@@ -4,7 +4,6 @@ import warnings
 from numbers import Integral, Real
 from typing import Literal
 
-import numpy as np
 import scipy.sparse as sp
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
@@ -21,7 +20,7 @@ from skreward.models.annotated import (
 from skreward.models.linear import LinearReward
 from skreward.objectives import OBJECTIVES, TIES
 from skreward.solvers.items import ItemMatrix
-from skreward.solvers.linear import LinearProblem
+from skreward.solvers.linear import LinearProblem, solve_paths
 from skreward.utils.arrays import compute_dtype
 from skreward.utils.checks import check_device
 from skreward.utils.compat import Interval, StrOptions, fit_context
@@ -335,7 +334,9 @@ class BradleyTerryRegressor(LinearReward):
             X, y, sample_weight, prompt_ids, annotators, reset=start is None
         )
         problem, ids = self._problem(comparisons, ids)
-        solution = self._solve(problem, self.alpha, coef_init=start)
+        solution = problem.solve(
+            self.alpha, max_iter=self.max_iter, tol=self.tol, coef_init=start
+        )
         self._set(solution, comparisons, ids)
         return self
 
@@ -349,10 +350,10 @@ class BradleyTerryRegressor(LinearReward):
         prompt_ids: ArrayLike | None = None,
         annotators: ArrayLike | None = None,
     ) -> "list[BradleyTerryRegressor]":
-        """Fit the linear reward for many penalties, for little more than one.
+        """Fit the linear reward for many penalties, for less than one by one.
 
-        What does not depend on the penalty is done once, and every fit starts where
-        the one with the next larger penalty ended, with the curvature it found.
+        What does not depend on the penalty is done once, and all fits read the items
+        together: they go in step.
 
         Parameters
         ----------
@@ -410,14 +411,19 @@ class BradleyTerryRegressor(LinearReward):
             X, y, sample_weight, prompt_ids, annotators, reset=True
         )
         problem, ids = self._problem(comparisons, ids)
-        solution = None
-        for k in np.argsort(-penalties, kind="stable"):
-            solution = self._solve(problem, models[k].alpha, previous=solution)
-            models[k]._set(solution, comparisons, ids)
-            for name in ("n_features_in_", "feature_names_in_"):
-                if hasattr(models[0], name):
-                    setattr(models[k], name, getattr(models[0], name))
+        solutions = solve_paths(
+            [problem], penalties, max_iter=self.max_iter, tol=self.tol
+        )
+        for model, (solution,) in zip(models, solutions, strict=True):
+            model._set(solution, comparisons, ids)
+            model._take_names(models[0])
         return models
+
+    def _take_names(self, other):
+        """Know what another model knows of what it was fitted to."""
+        for name in ("n_features_in_", "feature_names_in_", "_known_prompts"):
+            if hasattr(other, name):
+                setattr(self, name, getattr(other, name))
 
     def _check(self, X, y, sample_weight, prompt_ids, annotators, *, reset):
         """Give what was observed, and the annotators' ids where they have effects."""
@@ -456,9 +462,6 @@ class BradleyTerryRegressor(LinearReward):
         from skreward.utils.device import resolve
 
         return DeviceItemMatrix(items, resolve(self.device))
-
-    def _solve(self, problem, alpha, **start):
-        return problem.solve(alpha, max_iter=self.max_iter, tol=self.tol, **start)
 
     def _set(self, solution, comparisons, ids):
         if not solution.converged:

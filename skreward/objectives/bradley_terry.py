@@ -16,10 +16,12 @@ class BradleyTerry(Link):
         """Compute log(1 + exp(-m)) + (1 - t) m and sigma(m) - t by one exponential."""
         decay = xp.exp(-xp.abs(margin))
         # In this order a certain label leaves no rounding of a large margin.
-        value = (1 - data.target) * margin
-        value += xp.relu(-margin)
+        value = -data.target * margin
+        value += xp.relu(margin)
         value += xp.log1p(decay)
-        slope = xp.where(margin >= 0, 1.0, decay)
+        # 1 or the exponential, by products: choosing takes NumPy five times as long.
+        slope = (margin >= 0) * (1 - decay)
+        slope += decay
         slope /= 1 + decay
         slope -= data.target
         return value, slope, theta

@@ -7,6 +7,8 @@ from skreward.utils.arrays import rows_as
 
 # A Cholesky factor of the curvature costs d^3 / 3; beyond, only its diagonal.
 MAX_FACTORED_FEATURES = 4096
+# Columns of the factor that are found at once.
+BLOCK = 64
 
 
 class Curvature:
@@ -60,6 +62,11 @@ class Curvature:
         spread = total - np.count_nonzero(self._diagonal)
         noise = lengths @ lengths - total / len(lengths)
         return min(1.0, noise / spread) if spread > 0 else 0.0
+
+    @property
+    def n_bytes(self):
+        """What a preconditioner takes."""
+        return self._gram.nbytes if self._is_factored else 8 * len(self._unit)
 
     def preconditioner(self, alpha):
         """Factor the curvature plus alpha I, or scale by its diagonal."""
@@ -135,43 +142,61 @@ class _Factor:
         while True:
             np.fill_diagonal(correlation, 1.0 + jitter)
             try:
-                self._inverse = _inverse_factor(correlation)
+                self._factor = CholeskyFactor(correlation)
                 break
             except np.linalg.LinAlgError:
                 jitter *= 100
         self._scale = scale
 
     def coef(self, scaled):
-        return self._times(self._inverse.T, scaled) / self._scale
+        return self._between_sizes(self._factor.solve_transposed, scaled) / self._scale
 
     def gradient(self, gradient):
-        return self._times(self._inverse, gradient / self._scale)
+        return self._between_sizes(self._factor.solve, gradient / self._scale)
 
-    def _times(self, matrix, vector):
-        # In the matrix's dtype, between sizes that it can hold.
+    def _between_sizes(self, solve, vector):
+        # In the factor's dtype, between sizes that it can hold.
         size = np.abs(vector).max()
         size = size if size > 0 else 1.0
-        return size * (matrix @ (vector / size).astype(matrix.dtype)).astype(np.float64)
+        return size * solve((vector / size).astype(self._factor.dtype))
 
 
-def _inverse_factor(matrix, largest=64):
-    """Invert the Cholesky factor of a matrix, by halves.
+class CholeskyFactor:
+    """L of a matrix L L', a block of columns after the other.
 
-    Nearly all of it is products, of NumPy: LAPACK's two routines take longer, and
-    SciPy's would have threads of their own wait for the same cores, as
-    `benchmarks.twins` measures.
+    Nearly all of it is products, of NumPy: LAPACK's routine takes longer, and SciPy's
+    would have threads of their own wait for the same cores, as `benchmarks.twins`
+    measures. Blocks on the diagonal are kept inverted, so that solving is products too.
     """
-    n = len(matrix)
-    if n <= largest:
-        return np.tril(np.linalg.inv(np.linalg.cholesky(matrix)))
-    half = n // 2
-    inverse = np.zeros_like(matrix)
-    first = _inverse_factor(matrix[:half, :half])
-    below = matrix[half:, :half] @ first.T
-    last = _inverse_factor(matrix[half:, half:] - below @ below.T)
-    inverse[:half, :half], inverse[half:, half:] = first, last
-    inverse[half:, :half] = -last @ (below @ first)
-    return inverse
+
+    def __init__(self, matrix):
+        self.dtype = matrix.dtype
+        lower = matrix.copy()
+        self._blocks = []
+        for start in range(0, len(matrix), BLOCK):
+            here = slice(start, start + BLOCK)
+            before = lower[start:, :start]
+            lower[start:, here] -= before @ before[:BLOCK].T
+            inverse = np.tril(np.linalg.inv(np.linalg.cholesky(lower[here, here])))
+            below = lower[start + BLOCK :, here]
+            below[:] = below @ inverse.T
+            self._blocks.append((here, lower[here, :start], inverse))
+
+    def solve(self, vector):
+        """L^-1 vector, in float64."""
+        solution = np.empty_like(vector)
+        for here, before, inverse in self._blocks:
+            known = before @ solution[: here.start]
+            solution[here] = inverse @ (vector[here] - known)
+        return solution.astype(np.float64)
+
+    def solve_transposed(self, vector):
+        """L'^-1 vector, in float64."""
+        solution = vector.copy()
+        for here, before, inverse in reversed(self._blocks):
+            solution[here] = inverse.T @ solution[here]
+            solution[: here.start] -= before.T @ solution[here]
+        return solution.astype(np.float64)
 
 
 def _weighted_square_sum(z, weight, unit, block=1024):

@@ -22,11 +22,11 @@ class DeviceItemMatrix:
             self._items = copied(items, device).to(torch_dtype(self.dtype))
 
     def rewards(self, coef):
-        """Items @ coef, shape (n_items,), in float64."""
+        """Items @ coef, shape (n_items,) or (n_items, k), in float64."""
         return self._times(self._items, coef)
 
     def gradient(self, item_gradient):
-        """Items.T @ item_gradient, shape (n_features,), in float64."""
+        """Items.T @ item_gradient, (n_features,) or (n_features, k), in float64."""
         return self._times(self._items.T, item_gradient)
 
     def _times(self, matrix, vector):

@@ -10,13 +10,30 @@ from skreward.utils.arrays import compute_dtype, lifted
 CONVERTED_BYTES = 1 << 28
 # Columns that are looked at side by side.
 COLUMNS_AT_ONCE = 64
+# Up to so many vectors are multiplied one by one, as fast as memory gives the items:
+# BLAS takes its time to prepare the product of two matrices.
+FEW_VECTORS = 3
+# Rows whose product with a matrix takes the least time.
+BLOCK_ROWS = 1024
 
 
 def item_rewards(items, coef):
-    """Items @ coef, shape (n_items,), in the items' dtype; in float32 for float16."""
+    """Items @ coef, (n_items,) or (n_items, k), in the items' dtype.
+
+    In float32 for float16.
+    """
     if items.dtype == np.float16:
         return float16.rewards(items, coef)
-    return items @ coef.astype(items.dtype)
+    coef = coef.astype(items.dtype)
+    if coef.ndim == 1 or sp.issparse(items):
+        return items @ coef
+    if coef.shape[1] <= FEW_VECTORS:
+        return np.stack([items @ column for column in coef.T]).T
+    rewards = np.empty((coef.shape[1], items.shape[0]), dtype=items.dtype)
+    for start in range(0, items.shape[0], BLOCK_ROWS):
+        block = slice(start, start + BLOCK_ROWS)
+        rewards[:, block] = (items[block] @ coef).T
+    return rewards.T
 
 
 class ItemMatrix:
@@ -34,18 +51,15 @@ class ItemMatrix:
         self._items = float16.to_float32(items) if is_half and is_small else items
 
     def rewards(self, coef):
-        """Items @ coef, shape (n_items,), in float64."""
+        """Items @ coef, shape (n_items,) or (n_items, k), in float64."""
         coef, exponent = lifted(coef)
         rewards = item_rewards(self._items, coef).astype(np.float64)
         return np.ldexp(rewards, exponent)
 
     def gradient(self, item_gradient):
-        """Items.T @ item_gradient, shape (n_features,), in float64."""
+        """Items.T @ item_gradient, (n_features,) or (n_features, k), in float64."""
         item_gradient, exponent = lifted(item_gradient)
-        if self._items.dtype == np.float16:
-            gradient = float16.gradient(self._items, item_gradient)
-        else:
-            gradient = self._items.T @ item_gradient.astype(self.dtype)
+        gradient = _gradient(self._items, item_gradient)
         return np.ldexp(gradient.astype(np.float64), exponent)
 
     def differences(self, index):
@@ -72,6 +86,17 @@ class ItemMatrix:
             size = np.maximum(high, -low)
             return tuple(a[features].astype(np.float64) for a in (high - low, size))
         return extent(lambda block: self._items[:, block], features, index)
+
+
+def _gradient(items, item_gradient):
+    if items.dtype == np.float16:
+        return float16.gradient(items, item_gradient)
+    item_gradient = item_gradient.astype(items.dtype)
+    if item_gradient.ndim == 1 or sp.issparse(items):
+        return items.T @ item_gradient
+    if item_gradient.shape[1] <= FEW_VECTORS:
+        return np.stack([items.T @ column for column in item_gradient.T]).T
+    return (np.ascontiguousarray(item_gradient.T) @ items).T
 
 
 def extent(columns, features, index):

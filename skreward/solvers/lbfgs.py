@@ -1,13 +1,13 @@
 """L-BFGS for smooth convex functions, in NumPy.
 
 SciPy's is as good, but its BLAS brings threads of its own, which wait for the same
-cores as NumPy's after every call; and here the memory can outlive a run, so that the
-next of a family of problems starts with the curvature of the last. `benchmarks.twins`
-measures both.
+cores as NumPy's after every call, as `benchmarks.twins` measures; and this one is a
+generator, which gives the positions where it wants to know the function and is sent
+the points there, so that several runs can share what evaluating takes.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -51,7 +51,7 @@ class Minimum(NamedTuple):
 
     ``is_small`` tells that the gradient came to the size asked for; ``is_stuck`` that
     no point along the last direction was better, or the last points were none, as where
-    rounding decides. ``steps`` is the memory at the end.
+    rounding decides.
     """
 
     point: Any
@@ -59,18 +59,25 @@ class Minimum(NamedTuple):
     n_iter: int
     is_small: bool
     is_stuck: bool
-    steps: list
+
+
+def evaluated(run: Generator, evaluate: Callable) -> Any:
+    """Let a run go to its end, and evaluate what it asks for; gives its result."""
+    answer = None
+    while True:
+        try:
+            answer = evaluate(run.send(answer))
+        except StopIteration as end:
+            return end.value
 
 
 def minimise(
-    evaluate: Callable, start: Point, scaling, *, size, max_iter, noise, steps=()
-) -> Minimum:
+    start: Point, scaling, *, size, max_iter, noise
+) -> Generator[np.ndarray, Any, Minimum]:
     """Walk down until the norm of the preconditioned gradient is at most ``size``.
 
     Parameters
     ----------
-    evaluate : callable
-        Gives the `Point` at a position.
     start : Point
     scaling : object
         Its ``gradient`` and then its ``coef`` multiply by the inverse of a guess of
@@ -80,14 +87,17 @@ def minimise(
     max_iter : int
     noise : float
         Relative rounding error of the function. Within it, slopes decide.
-    steps : sequence of Step
-        Of an earlier run on a function alike.
+
+    Yields
+    ------
+    position : array
+        Where to evaluate; the `Point` there is sent.
 
     Returns
     -------
     minimum : Minimum
     """
-    memory = deque(steps, MEMORY)
+    memory: deque[Step] = deque(maxlen=MEMORY)
     point = start
     n_iter, n_idle, least = 0, 0, np.inf
     while True:
@@ -98,7 +108,7 @@ def minimise(
         if norm <= size or n_iter == max_iter or is_stuck:
             break
         direction = -_precondition(point.gradient, memory, scaling)
-        found = _search(evaluate, point, direction, noise)
+        found = yield from _search(point, direction, noise)
         if found is None and memory:
             # The memory misleads, or is worn out: go on without.
             memory.clear()
@@ -113,7 +123,7 @@ def minimise(
         if step.move @ step.change > 0:
             memory.append(step)
         point = found
-    return Minimum(point, norm, n_iter, norm <= size, is_stuck, list(memory))
+    return Minimum(point, norm, n_iter, norm <= size, is_stuck)
 
 
 def _precondition(gradient, memory, scaling):
@@ -129,7 +139,7 @@ def _precondition(gradient, memory, scaling):
     return vector
 
 
-def _search(evaluate, point, direction, noise):
+def _search(point, direction, noise):
     """Find a length at which the function has fallen enough, from 1 down.
 
     Gives the point there, or None. Where the fall is lost in rounding a slope that has
@@ -140,7 +150,7 @@ def _search(evaluate, point, direction, noise):
     if slope >= 0:
         return None
     for _ in range(MAX_HALVINGS):
-        candidate = evaluate(point.position + length * direction)
+        candidate = yield point.position + length * direction
         value, next_value = point.value, candidate.value
         if next_value <= value + SUFFICIENT * length * slope:
             return candidate

@@ -15,15 +15,17 @@ A feature whose differences are rounding (`skreward.utils.arrays.least_spread`) 
 the coefficient 0, and its products are left out of every gradient.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 
 from skreward.objectives.base import Observed, check_offers
 from skreward.solvers.curvature import Curvature
 from skreward.solvers.items import largest
-from skreward.solvers.lbfgs import Minimum, Step, minimise
+from skreward.solvers.lbfgs import MEMORY, Minimum, minimise
+from skreward.solvers.lockstep import in_step
 from skreward.utils.arrays import ROUNDING_STEPS, least_spread, out_of_range
 
 # What is called of an objective.
@@ -32,8 +34,11 @@ CALLS = "initial", "value_gradient", "curvature"
 # accuracy.
 CURVATURE_PAIRS_PER_FEATURE = 2
 MIN_CURVATURE_PAIRS = 4096
-# Pairs whose items show how large the features are.
-SIZED_PAIRS = 64
+# Pairs whose items show how large the features are, and pairs that show how far these
+# lie apart where no curvature is estimated.
+SIZED_PAIRS, SPREAD_PAIRS = 64, 256
+# What solving for many penalties at once may take.
+BYTES_AT_ONCE = 1 << 29
 # Up to here Newton steps on all pairs cost next to nothing; who asks for less than this
 # wants no more.
 POLISHED_PAIRS = 8192
@@ -54,7 +59,6 @@ class Point:
     position: np.ndarray
     n_features: int
     rewards: np.ndarray
-    margin: np.ndarray
     loss: float
     slope: np.ndarray
     alpha: float = 0.0
@@ -86,14 +90,13 @@ class LinearSolution(NamedTuple):
     """What a linear solver returns.
 
     ``reduction`` is the norm of the preconditioned gradient, relative to the one at
-    zero; ``steps`` is the curvature found on the way, without the penalty's part.
+    zero.
     """
 
     point: Point
     n_iter: int
     converged: bool
     reduction: float
-    steps: list
 
     @property
     def coef(self):
@@ -124,9 +127,11 @@ class LinearProblem:
     items : ItemMatrix, or another with its methods
     comparisons : Comparisons
     objective : Objective
+    like : LinearProblem, default=None
+        Of more comparisons of the same items, whose curvature is taken for this one's.
     """
 
-    def __init__(self, items, comparisons, objective):
+    def __init__(self, items, comparisons, objective, like: Self | None = None):
         check_offers(objective, CALLS, comparisons.columns, "The linear solver")
         self._items, self._objective = items, objective
         self._index = comparisons.index
@@ -137,17 +142,24 @@ class LinearProblem:
             comparisons.columns,
         )
         self._precision = float(np.finfo(items.dtype).eps)
-        n_pairs = max(MIN_CURVATURE_PAIRS, CURVATURE_PAIRS_PER_FEATURE * items.shape[1])
+        n_pairs = SPREAD_PAIRS
+        if like is None:
+            per_feature = CURVATURE_PAIRS_PER_FEATURE * items.shape[1]
+            n_pairs = max(MIN_CURVATURE_PAIRS, per_feature)
         sample = self._sample(n_pairs)
         z = items.differences(self._index[sample])
         self._unit, size = self._measure(z)
         self._dead = np.flatnonzero(np.isinf(self._unit))
         theta = objective.initial(self._seen)
-        self._origin = self._at(np.concatenate([np.zeros(items.shape[1]), theta]))
+        origin = np.concatenate([np.zeros(items.shape[1]), theta])
+        (self._origin,) = in_step(items, [self._at(origin)])
         self._is_flat = self._find_flat(size)
-        self._curvature = self._curvature_at(self._origin, sample, z)
+        if like is None:
+            self._curvature = self._curvature_at(self._origin, sample, z)
+        else:
+            self._curvature = like._curvature
 
-    def solve(self, alpha, *, max_iter, tol, coef_init=None, previous=None):
+    def solve(self, alpha, *, max_iter, tol, coef_init=None) -> LinearSolution:
         """Minimise F by L-BFGS, preconditioned by the curvature at w = 0.
 
         Parameters
@@ -159,34 +171,34 @@ class LinearProblem:
             at w = 0: a measure that no scale of features or weights changes.
         coef_init : array of shape (n_features,), default=None
             Start; zero by default.
-        previous : LinearSolution, default=None
-            Of this problem with another alpha: start where it ended, with the
-            curvature that it found.
 
         Returns
         -------
         solution : LinearSolution
         """
-        start, steps = self._origin, []
-        if previous is not None:
-            start, steps = previous.point, previous.steps
-        elif coef_init is not None and not self._is_flat:
-            start = self._at(np.concatenate([coef_init, self._origin.theta]))
         scaling = self._curvature.preconditioner(alpha)
+        run = self._run(alpha, scaling, max_iter, tol, coef_init)
+        return in_step(self._items, [run])[0]
+
+    def _run(self, alpha, scaling, max_iter, tol, coef_init=None):
+        """Solve, and ask for the products with the items."""
+        start = self._origin
+        if coef_init is not None and not self._is_flat:
+            position = np.concatenate([coef_init, self._origin.theta])
+            start = yield from self._at(position)
         reference = float(np.linalg.norm(scaling.gradient(self._origin.slope)))
         if not (self._is_flat or 0 < reference < np.inf):
             raise out_of_range(self._items.dtype)
 
-        found = minimise(
-            lambda position: self._at(position, alpha),
+        search = minimise(
             replace(start, alpha=alpha),
             scaling,
             size=np.inf if self._is_flat else max(tol, LEAST_TOL) * reference,
             max_iter=max_iter,
             # The rounding of float32 rewards averages out over pairs in the loss.
             noise=max(4 * DOUBLE, 1e-3 * self._precision),
-            steps=[self._penalised(step, alpha) for step in steps],
         )
+        found = yield from self._evaluated(search, alpha)
         reduction = found.size / reference if reference else 0.0
         converged = has_converged(
             found, reduction, self._origin, tol=tol, precision=self._precision
@@ -196,16 +208,19 @@ class LinearProblem:
             # Zero is the minimum, whatever the rounding of its gradient points at.
             here, converged = replace(self._origin, alpha=alpha), True
         elif converged and tol <= POLISHED_TOL and len(self._index) <= POLISHED_PAIRS:
-            here = self._polish(here, reference)
+            here = yield from self._polish(here, reference)
         self._check_range(here)
-        steps = [self._penalised(step, -alpha) for step in found.steps]
-        return LinearSolution(here, found.n_iter, converged, reduction, steps)
+        return LinearSolution(here, found.n_iter, converged, reduction)
 
-    def _penalised(self, step, alpha):
-        change = step.change.copy()
-        n_features = self._items.shape[1]
-        change[:n_features] += alpha * step.move[:n_features]
-        return Step(step.move, change)
+    def _evaluated(self, search, alpha):
+        """Evaluate F where a search wants it, until it ends."""
+        point = None
+        while True:
+            try:
+                position = search.send(point)
+            except StopIteration as end:
+                return end.value
+            point = yield from self._at(position, alpha)
 
     def _sample(self, max_pairs):
         """Choose pairs, the same at every call; all where there are no more."""
@@ -235,16 +250,22 @@ class LinearProblem:
         """Evaluate F; sets coefficients of rounding to 0."""
         n_features = self._items.shape[1]
         position[self._dead] = 0.0
-        rewards = self._items.rewards(position[:n_features])
-        margin = rewards[self._first] - rewards[self._second]
+        coef, theta = np.split(position, [n_features])
+        if coef.any():
+            rewards = yield "rewards", coef
+        else:
+            rewards = np.zeros(self._items.shape[0])
         value, slope, of_theta = self._objective.value_gradient(
-            margin, position[n_features:], self._seen
+            self._margin(rewards), theta, self._seen
         )
-        of_coef = self._items.gradient(self._back(slope))
-        of_coef[self._dead] = 0.0
         loss = float(self._seen.weight @ value)
+        of_coef = yield "gradient", self._back(slope)
+        of_coef[self._dead] = 0.0
         slope = np.concatenate([of_coef, of_theta])
-        return Point(position, n_features, rewards, margin, loss, slope, alpha)
+        return Point(position, n_features, rewards, loss, slope, alpha)
+
+    def _margin(self, rewards):
+        return rewards[self._first] - rewards[self._second]
 
     def _back(self, slope):
         """Take slopes of the pairs' losses back to the items."""
@@ -262,7 +283,7 @@ class LinearProblem:
         """
         origin = self._origin
         _, slope, _ = self._objective.value_gradient(
-            origin.margin, origin.theta, self._seen
+            self._margin(origin.rewards), origin.theta, self._seen
         )
         of_products = self._precision * np.linalg.norm(self._back(slope))
         of_sums = DOUBLE * np.linalg.norm(self._seen.weight * slope)
@@ -273,7 +294,7 @@ class LinearProblem:
     def _curvature_at(self, point, sample, z):
         """Estimate the curvature on a sample of pairs, given their differences."""
         curvature, of_theta = self._objective.curvature(
-            point.margin, point.theta, self._seen
+            self._margin(point.rewards), point.theta, self._seen
         )
         curvature = self._seen.weight * curvature
         of_sample = curvature[sample]
@@ -296,7 +317,9 @@ class LinearProblem:
             z = self._items.differences(self._index)
             scaling = self._curvature_at(here, every, z).preconditioner(here.alpha)
             scaled = scaling.gradient(here.gradient)
-            there = self._at(here.position - scaling.coef(scaled), here.alpha)
+            there = yield from self._at(
+                here.position - scaling.coef(scaled), here.alpha
+            )
             size = np.linalg.norm(scaling.gradient(there.gradient))
             if not size < np.linalg.norm(scaled) / 2:
                 break
@@ -312,6 +335,42 @@ class LinearProblem:
                 held = values.astype(self._items.dtype)
             if not np.isfinite(held).all() or (values.any() and not held.any()):
                 raise out_of_range(self._items.dtype)
+
+
+def solve_paths(
+    problems: Sequence[LinearProblem], alphas, *, max_iter, tol
+) -> Iterator[list[LinearSolution]]:
+    """Solve problems of the same items for many penalties, in lockstep.
+
+    Parameters
+    ----------
+    problems : sequence of LinearProblem
+        The first, and others like it.
+    alphas : sequence of float
+    max_iter : int
+    tol : float
+        As in `LinearProblem.solve`.
+
+    Yields
+    ------
+    solutions : list of LinearSolution
+        Of every problem, for one alpha after the other.
+    """
+    items, curvature = problems[0]._items, problems[0]._curvature
+    n_items, n_features = items.shape
+    of_run = 8 * (3 * n_items + 2 * MEMORY * n_features)
+    n_bytes = curvature.n_bytes + len(problems) * of_run
+    at_once = max(1, BYTES_AT_ONCE // n_bytes)
+    for start in range(0, len(alphas), at_once):
+        runs = []
+        for alpha in alphas[start : start + at_once]:
+            scaling = curvature.preconditioner(alpha)
+            runs += [
+                problem._run(alpha, scaling, max_iter, tol) for problem in problems
+            ]
+        solutions = in_step(items, runs)
+        for first in range(0, len(runs), len(problems)):
+            yield solutions[first : first + len(problems)]
 
 
 def has_converged(found: Minimum, reduction, origin, *, tol, precision) -> bool:

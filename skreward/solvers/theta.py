@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skreward.objectives.base import Observed
-from skreward.solvers.lbfgs import minimise
+from skreward.solvers.lbfgs import evaluated, minimise
 
 # Norm of the gradient in units of the curvature's root: nothing is seen of a smaller.
 SIZE = 1e-9
@@ -55,8 +55,7 @@ def best_theta(objective: Any, margin, data: Observed, start) -> np.ndarray:
 
     _, curvature = objective.curvature(margin, start, data)
     noise = 4 * float(np.finfo(np.float64).eps)
-    found = minimise(
-        evaluate, evaluate(start), _Scaling(curvature),
-        size=SIZE, max_iter=MAX_ITER, noise=noise,
-    )  # fmt: skip
-    return found.point.position
+    run = minimise(
+        evaluate(start), _Scaling(curvature), size=SIZE, max_iter=MAX_ITER, noise=noise
+    )
+    return evaluated(run, evaluate).point.position

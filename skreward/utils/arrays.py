@@ -49,10 +49,10 @@ def lifted(vector):
     """Give a vector of sizes up to 1, and the power of two it was divided by.
 
     What is multiplied by it in float32 neither over- nor underflows sooner than the
-    other factor.
+    other factor. Of a matrix, the same for every column.
     """
     vector = np.asarray(vector, dtype=np.float64)
-    exponent = int(np.frexp(np.abs(vector).max(initial=0.0))[1])
+    exponent = np.frexp(np.abs(vector).max(axis=0, initial=0.0))[1]
     return np.ldexp(vector, -exponent), exponent
 
 

@@ -5,8 +5,9 @@ through its vector units. Conventions: a number is (-1)^s 2^(e - 15) (1 + f / 2^
 bits s e f; float32 has the same in 8 and 23 bits, with a bias of 127. So bits that are
 moved to where float32 has them make the number divided by 2^112.
 
-Products are taken block by block, in as many threads as NumPy's own would take, and
-without them inside: NumPy's wait for each other. No sum depends on how many there are.
+Products with a vector are taken block by block, in as many threads as NumPy's own would
+take, and without them inside: NumPy's wait for each other. No sum depends on how many
+there are. Products with a matrix are NumPy's, block by block, in its threads.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -34,6 +35,11 @@ def to_float32(values):
 def rewards(items, coef):
     """Items @ coef in float32, for finite float16 of shape (n_items, n_features)."""
     coef, unit = _lifted(coef)
+    if coef.ndim == 2:
+        rewards = np.empty((coef.shape[1], len(items)), dtype=np.float32)
+        for part, block in _blocks(items, range(len(items))):
+            rewards[:, part] = (block @ coef).T
+        return rewards.T * unit
     found = np.empty(items.shape[0], dtype=np.float32)
 
     def of_chunk(rows):
@@ -47,6 +53,10 @@ def rewards(items, coef):
 def gradient(items, item_gradient):
     """Items.T @ item_gradient in float32, for finite float16."""
     item_gradient, unit = _lifted(item_gradient)
+    if item_gradient.ndim == 2:
+        blocks = _blocks(items, range(len(items)))
+        total = sum(item_gradient[part].T @ block for part, block in blocks)
+        return total.T * unit
 
     def of_chunk(rows):
         total = np.zeros(items.shape[1], dtype=np.float32)
@@ -87,8 +97,8 @@ def _move_bits(values, out):
 def _lifted(vector):
     """Give a vector that undoes the division by 2^112, and the unit of its products."""
     vector = np.asarray(vector, dtype=np.float64)
-    unit = np.ldexp(0.5, np.frexp(np.abs(vector).max(initial=0))[1])
-    return (vector / unit * REBIAS).astype(np.float32), np.float32(unit)
+    unit = np.ldexp(0.5, np.frexp(np.abs(vector).max(axis=0, initial=0))[1])
+    return (vector / unit * REBIAS).astype(np.float32), unit.astype(np.float32)
 
 
 def _block_rows(n_features):

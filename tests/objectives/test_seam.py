@@ -72,7 +72,7 @@ def test_the_linear_solver(data):
     assert_allclose(solution.coef, coef, atol=0.06)
     assert_allclose(solution.theta, lean, atol=0.12)
     # Nothing of it is penalised but the weights of features.
-    heavy = problem.solve(1e3, max_iter=200, tol=1e-8, previous=solution)
+    heavy = problem.solve(1e3, max_iter=200, tol=1e-8)
     assert_allclose(heavy.coef, 0, atol=1e-3)
     share = [
         np.average(seen.target[seen.columns["annotator"] == k])

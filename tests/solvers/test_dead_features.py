@@ -204,8 +204,8 @@ def test_a_device_finds_the_same_features_dead(data, scale):
 
 def ended(position, *, size=0.0, value=0.5, is_small=False, is_stuck=False):
     there = np.asarray(position, dtype=float)
-    point = Point(there, 1, there, there, value, there)
-    return Minimum(point, size, 3, is_small, is_stuck, [])
+    point = Point(there, 1, there, value, there)
+    return Minimum(point, size, 3, is_small, is_stuck)
 
 
 @pytest.mark.parametrize(
