@@ -11,27 +11,28 @@ from skreward.cli.files import read_table
 from skreward.cli.formats import delimiter_for
 from skreward.cli.loading import check_there, load_model
 from skreward.cli.output import make_writer
-from skreward.cli.preferences import read_data, read_rows, warn_of_left_out
+from skreward.cli.preferences import read_rows, warn_of_left_out
 from skreward.cli.printing import count, say, show_results, written
 from skreward.cli.ranks import ranks_within
 from skreward.cli.remarks import remarks_on_baselines, remarks_on_labels
+from skreward.cli.stored import items_of, read_pairs, rows_of, stored_texts
 from skreward.cli.table import DataError
 from skreward.data.leaks import known_prompts, trained_on
+from skreward.data.shards import is_folder
 from skreward.metrics import best_of_n_curve
 from skreward.metrics.pairs import pair_agreement
-from skreward.text.items import TextPairs
 
 
 def evaluate(path, data, output, *, suffix, expected, reading) -> dict[str, Any]:
     """Print and report order consistency, and best-of-N where there are ratings."""
     check_there(path)
     # What is wrong with the data is told before a model is loaded for them.
-    preferences = read_data(data, **reading)
+    preferences = read_pairs(data, **reading)
     delimiter = reading["delimiter"]
     fitted = load_model(path, **expected)
     features, model = fitted[0], fitted[1:]
     writer = _pairs_writer(preferences, model, output, suffix, delimiter)
-    rows = features.transform(preferences.items)
+    rows = rows_of(preferences.items, features)
     pairs = preferences.over(rows, embedding_width(features))
     margin = np.asarray(model.predict(pairs), dtype=float)
     if not np.isfinite(margin).all():
@@ -135,13 +136,10 @@ def score(
 ) -> dict[str, Any]:
     """Write the rows of a table with the rewards of their responses."""
     check_there(path)
-    table = with_columns(read_table(data, delimiter, format), columns)
-    form = find_form(table)
-    texts = read_rows(table, form, drop_bad_rows=drop_bad_rows)
-    warn_of_left_out(texts)
-    is_pairs = isinstance(texts.read, TextPairs)
-    if is_pairs:
-        names = [*(f"reward_{name}" for name in form), "margin"]
+    texts = _texts(data, delimiter, format, columns, drop_bad_rows)
+    items, pairs = items_of(texts)
+    if pairs is not None:
+        names = [*(f"reward_{name}" for name in texts.form), "margin"]
     else:
         names = ["reward", "rank"]
     writer = make_writer(
@@ -152,13 +150,12 @@ def score(
     )
     fitted = load_model(path, **expected)
     features, model = fitted[0], fitted[1:]
-    items = texts.read.items if isinstance(texts.read, TextPairs) else texts.read
-    rewards = np.asarray(model.predict(features.transform(items)), dtype=float)
+    rewards = np.asarray(model.predict(rows_of(items, features)), dtype=float)
     if not np.isfinite(rewards).all():
         raise DataError(data, None, "the model gives rewards that are not finite")
     columns = [rewards, ranks_within(rewards, items.prompt_ids)]
-    if isinstance(texts.read, TextPairs):
-        first, second = rewards[texts.read.pairs.T]
+    if pairs is not None:
+        first, second = rewards[pairs.T]
         columns = [first, second, first - second]
     writer.write(columns)
     with written(output):
@@ -168,3 +165,13 @@ def score(
         "n_skipped_rows": texts.n_skipped,
         "output": str(output),
     }
+
+
+def _texts(data, delimiter, format, columns, drop_bad_rows):
+    """Read the rows to score, of a table or of a folder of embeddings."""
+    if is_folder(data):
+        return stored_texts(data)
+    table = with_columns(read_table(data, delimiter, format), columns)
+    texts = read_rows(table, find_form(table), drop_bad_rows=drop_bad_rows)
+    warn_of_left_out(texts)
+    return texts

@@ -21,6 +21,7 @@ from skreward.cli.formats import (
     tell_format,
 )
 from skreward.cli.table import CsvTable, DataError, ParquetTable, Table
+from skreward.data.shards import is_folder
 from skreward.utils.progress import progress
 
 __all__ = ["DataError", "Table", "import_pyarrow", "read_table"]
@@ -33,6 +34,8 @@ LINE_LIMIT = 2**25
 GROWTH_LIMIT = 100
 UNPACKED_FREE = 2**28
 ROWS_FREE = 10**6
+# Rows that are read at a time where not all of them are.
+BLOCK_ROWS = 4096
 BLANKS = re.compile(r"[ \t\r\n]*")
 
 
@@ -106,18 +109,62 @@ def read_table(
         says; with the line where it can be told.
     """
     shown = STDIN if path == PIPE else path
-    try:
+    if is_folder(path):
+        raise DataError(path, None, "is a folder of embeddings, and holds no texts")
+    with _named_errors(shown):
         source = Source(path, format)
         check_delimiter(shown, delimiter, source.format)
         with progress(None, f"reading {shown}"):
             table = _read(source, delimiter)
+    if len(table) == 0:
+        raise DataError(shown, None, "the file holds no rows")
+    return table
+
+
+def read_blocks(
+    path: Path,
+    delimiter: str | None = None,
+    format: str | None = None,
+    n_rows: int = BLOCK_ROWS,
+) -> Iterator[Table]:
+    """Read a table some rows at a time: JSON lines and Parquet; others come whole.
+
+    As in `read_table`; every block has a row at least.
+    """
+    shown = STDIN if path == PIPE else path
+    if is_folder(path):
+        raise DataError(path, None, "is a folder of embeddings, and holds no texts")
+    with _named_errors(shown):
+        source = Source(path, format)
+        check_delimiter(shown, delimiter, source.format)
+    parted = {"jsonl": _jsonl_blocks, "parquet": _parquet_blocks}
+    kind = source.format.kind
+    if kind not in parted:
+        with _named_errors(shown):
+            table = _read(source, delimiter)
+        blocks = iter([table] if len(table) else [])
+    else:
+        blocks = parted[kind](source, n_rows)
+    is_empty = True
+    while True:
+        with _named_errors(shown):
+            block = next(blocks, None)
+        if block is None:
+            break
+        is_empty = False
+        yield block
+    if is_empty:
+        raise DataError(shown, None, "the file holds no rows")
+
+
+@contextmanager
+def _named_errors(shown):
+    try:
+        yield
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(shown, None, f"not a whole gzip file ({error})") from None
     except OSError as error:
         raise DataError(shown, None, error.strerror or str(error)) from None
-    if len(table) == 0:
-        raise DataError(shown, None, "the file holds no rows")
-    return table
 
 
 def _read(source, delimiter):
@@ -144,6 +191,10 @@ def import_pyarrow(path: Path):
 
 
 def _read_jsonl(source):
+    return next(_jsonl_blocks(source, None), Table(source.path, [], []))
+
+
+def _jsonl_blocks(source, n_rows) -> Iterator[Table]:
     path, rows, lines = source.path, [], []
     for number, text in _lines(source):
         if text.strip():
@@ -151,7 +202,11 @@ def _read_jsonl(source):
                 rows.append(json.loads(text, object_pairs_hook=_distinct_keys))
             _check_object(path, number, rows[-1])
             lines.append(number)
-    return Table(path, rows, lines)
+        if len(rows) == n_rows:
+            yield Table(path, rows, lines)
+            rows, lines = [], []
+    if rows:
+        yield Table(path, rows, lines)
 
 
 def _read_json(source):
@@ -321,21 +376,34 @@ def _check_header(path, header, line, delimiter):
 
 
 def _read_parquet(source):
+    return next(_parquet_blocks(source, None))
+
+
+def _parquet_blocks(source, n_rows) -> Iterator[Table]:
     path = source.path
     pyarrow, parquet = import_pyarrow(path)
+    start = 1
     try:
         with parquet.ParquetFile(source.place) as file:
             _check_unpacked(source, file.metadata)
-            arrow = file.read()
+            _check_column_names(path, file.schema_arrow.names)
+            if n_rows is None:
+                yield ParquetTable(path, file.read())
+                return
+            for batch in file.iter_batches(n_rows):
+                if len(batch):
+                    yield ParquetTable(path, pyarrow.Table.from_batches([batch]), start)
+                start += len(batch)
     except FileNotFoundError:
         raise
     except (pyarrow.ArrowException, OSError, ValueError, MemoryError) as error:
         raise DataError(path, None, f"not a Parquet file ({error})") from None
-    names = arrow.column_names
+
+
+def _check_column_names(path, names):
     if len(set(names)) < len(names):
         name = next(name for name in names if names.count(name) > 1)
         raise DataError(path, None, f"two columns have the name {name[:80]!r}")
-    return ParquetTable(path, arrow)
 
 
 def _check_unpacked(source, metadata):

@@ -15,14 +15,13 @@ from skreward.cli.features import (
     EMBEDDING,
     embedding_of,
     embedding_width,
-    make_features,
     set_everywhere,
 )
 from skreward.cli.output import named_errors
-from skreward.cli.preferences import read_data
 from skreward.cli.printing import count, say, show_results, written
 from skreward.cli.remarks import remarks_on_baselines, remarks_on_labels
 from skreward.cli.rewards import Recipe, find_classifier, inner_folds
+from skreward.cli.stored import fitted_rows, read_pairs
 from skreward.cli.table import DataError
 from skreward.model_selection import PromptDisjointKFold
 from skreward.models.calibrated import CalibratedReward
@@ -53,11 +52,11 @@ def fit(
 ) -> dict[str, Any]:
     """Read, compare, refit, save, report; ``options`` are of `Recipe`."""
     find_classifier(options["classifier"], options["seed"])
-    preferences = read_data(data, seed=options["seed"], **reading)
+    preferences = read_pairs(data, seed=options["seed"], **reading)
     splits = _split(preferences, folds, options["seed"], data)
     cv = _calibration_folds(preferences, splits, options["seed"]) if calibrate else None
-    parts, features = features, make_features(embed, features)
-    rows = features.fit_transform(preferences.items)
+    parts = features
+    features, rows = fitted_rows(preferences.items, embed, parts)
     pairs = preferences.over(rows, embedding_width(features))
     width = None if parts == (EMBEDDING,) else embedding_width(features)
     inner = inner_folds(splits, preferences.pair_prompts)

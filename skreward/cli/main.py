@@ -6,13 +6,11 @@ from pathlib import Path
 import click
 
 from skreward._version import __version__
+from skreward.cli.embedding import EMBEDDING, embed
 from skreward.cli.ending import ends_in_a_line
 from skreward.cli.options import (
-    BATCH,
-    CACHE,
     DATA,
     DELIMITER,
-    DEVICE,
     EXPECTED,
     FORCE,
     FORMAT,
@@ -20,7 +18,6 @@ from skreward.cli.options import (
     LABELS,
     LOADING,
     MODEL,
-    MODEL_SECTION,
     OUTPUT,
     OUTPUT_SECTION,
     PATH,
@@ -45,63 +42,16 @@ from skreward.cli.running import (
     reading_of,
     take,
 )
-from skreward.cli.settings import CONFIG, refuse_of_fit, written_config
+from skreward.cli.settings import (
+    CONFIG,
+    refuse_of_fit,
+    refuse_of_stored,
+    written_config,
+)
 from skreward.cli.use import best, export, report_card, rewardbench, serve
 
 __all__ = ["main"]
 
-EMBEDDING = [
-    option(
-        "--model",
-        section=MODEL_SECTION,
-        help="Embedding model: a hub id, a folder, or a .gguf file.  "
-        "[default: sentence-transformers/all-MiniLM-L6-v2]",
-    ),
-    option(
-        "--revision",
-        section=MODEL_SECTION,
-        help="Branch, tag or commit of a model on the hub.  [default: main]",
-    ),
-    option(
-        "--template",
-        default="auto",
-        section=MODEL_SECTION,
-        help="How a text is made of {prompt} and {response}; auto puts a blank line "
-        "between strings, and messages into the model's chat template.",
-    ),
-    option(
-        "--pooling",
-        type=click.Choice(["auto", "last", "mean"]),
-        default="auto",
-        section=MODEL_SECTION,
-        help="How the states of a text's tokens become one: that of the last, their "
-        "mean; auto is a sentence encoder's own, else the mean.",
-    ),
-    option(
-        "--max-length",
-        type=click.IntRange(1),
-        section=MODEL_SECTION,
-        help="Most tokens of a text.  [default: the model's choice]",
-    ),
-    option(
-        "--truncation-side",
-        type=click.Choice(["middle", "left", "right"]),
-        default="middle",
-        section=MODEL_SECTION,
-        help="Where a text of more tokens is cut.",
-    ),
-    option(
-        "--dtype",
-        type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
-        default="auto",
-        section=MODEL_SECTION,
-        help="Numbers the embedding model computes with; auto is the fastest here "
-        "that gives the same embeddings to a cosine of .9995.",
-    ),
-    BATCH,
-    DEVICE,
-    CACHE,
-]
 REWARD_SECTION = "Reward"
 REWARD = [
     option(
@@ -216,6 +166,7 @@ def fit(context, data, output, force, as_json, print_config, **options):
     words and stance; the linear reward is shown on each alone, too.
     """
     refuse_of_fit(context)
+    refuse_of_stored(context, data)
     if print_config:
         click.echo(written_config(context))
         return
@@ -228,10 +179,10 @@ def fit(context, data, output, force, as_json, print_config, **options):
         "model", "revision", "template", "pooling", "max_length", "truncation_side",
         "dtype", "batch_size", "device", "cache_dir",
     )  # fmt: skip
-    embed = fitting.make_embedding(**take(options, *embedding))
+    made = fitting.make_embedding(**take(options, *embedding))
     report = fitting.fit(
         data,
-        embed,
+        made,
         output=output,
         reading=reading,
         device=context.params["device"] or "auto",
@@ -262,6 +213,7 @@ def fit(context, data, output, force, as_json, print_config, **options):
 def evaluate(context, model_file, data, output, suffix, force, as_json, **options):
     """Say how well MODEL orders the responses in DATA."""
     check_optional_output(context, output, force)
+    refuse_of_stored(context, data)
     from skreward.cli import commands
 
     started = time.monotonic()
@@ -280,13 +232,15 @@ def evaluate(context, model_file, data, output, suffix, force, as_json, **option
 @SUFFIX
 @FORCE
 @JSON
-def score(model_file, data, output, suffix, force, as_json, **options):
+@click.pass_context
+def score(context, model_file, data, output, suffix, force, as_json, **options):
     """Write DATA with the rewards of its responses to a file.
 
     A table of prompt, response gets the column reward; one of pairs a reward for
     either response, and the margin. All its other columns are kept.
     """
     check_output(output, force)
+    refuse_of_stored(context, data)
     from skreward.cli import commands
 
     started = time.monotonic()
@@ -353,7 +307,7 @@ def demo(output, seed, force, as_json):
     finish(shown.run(output, seed), started, as_json)
 
 
-for command in (report_card, export, best, rewardbench, serve):
+for command in (embed, report_card, export, best, rewardbench, serve):
     cli.add_command(command)
 
 

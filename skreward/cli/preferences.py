@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -27,24 +28,32 @@ from skreward.text.tables import read_texts
 
 @dataclass(frozen=True)
 class Texts:
-    """What a table holds of texts, the rows it was read from, and which were not."""
+    """What a table holds of texts, the rows it was read from, and which were not.
+
+    ``read`` is something else where the texts are embedded already, and
+    ``n_skipped_before`` counts the rows that were left out then.
+    """
 
     table: Table
-    read: TextItems | TextPairs
+    read: Any
     form: tuple[str, ...]
     skipped: dict[str, list[int]]
+    n_skipped_before: int = 0
 
     @property
     def n_skipped(self):
         """Number of rows left out because they are bad."""
-        return sum(len(lines) for lines in self.skipped.values())
+        return self.n_skipped_before + sum(map(len, self.skipped.values()))
 
 
 @dataclass(frozen=True)
 class Preferences:
-    """Pairs of a table: what is embedded, which items meet, who is preferred."""
+    """Pairs of a table: what is embedded, which items meet, who is preferred.
 
-    items: TextItems
+    ``items`` are texts, or stored rows with their ``prompt_ids`` and ``lengths``.
+    """
+
+    items: Any
     index: np.ndarray
     y: np.ndarray | None
     texts: Texts
@@ -83,7 +92,9 @@ class Preferences:
     @property
     def longer(self):
         """Length of the first response minus that of the second, in characters."""
-        length = np.array([len(text) for text in self.items["response"]])
+        length = getattr(self.items, "lengths", None)
+        if length is None:
+            length = np.array([len(text) for text in self.items["response"]])
         return length[self.index[:, 0]] - length[self.index[:, 1]]
 
     @property
@@ -169,7 +180,8 @@ def read_preferences(
     if isinstance(texts.read, TextItems):
         assert name is not None
         ratings = read_ratings(texts.table, name)
-        index, y = _pairs(texts.table, name, ratings, texts.read.prompt_ids, seed)
+        ids = texts.read.prompt_ids
+        index, y = pairs_of_ratings(table.path, name, ratings, ids, seed)
         return Preferences(texts.read, index, y, texts, ratings, layout="ratings")
     texts, equal = _without_equal_pairs(texts)
     y = None if name is None else read_labels(texts.table, name, label_map)
@@ -211,9 +223,17 @@ def read_rows(table, form, *, label=None, drop_bad_rows=False) -> Texts:
     for k in sorted(problems):
         skipped[problems[k]].append(table.lines[k])
     if not kept:
-        raise DataError(table.path, None, f"every row is bad: {told(skipped)}")
+        raise NoRowLeftError(table.path, dict(skipped))
     read = _read_all([rows[k] for k in kept])
     return Texts(table.take(kept), read, form, dict(skipped))
+
+
+class NoRowLeftError(DataError):
+    """Rows that are bad, all of them: by what is wrong, the lines."""
+
+    def __init__(self, path, skipped: dict[str, list[int]]):
+        self.skipped = skipped
+        super().__init__(path, None, f"every row is bad: {told(skipped)}")
 
 
 def told(skipped) -> str:
@@ -226,13 +246,18 @@ def told(skipped) -> str:
 
 def warn_of_left_out(texts: Texts, equal=()) -> None:
     """Say on stderr which rows are not read."""
-    path, n = texts.table.path, texts.n_skipped
-    if n:
-        n_rows = n + len(texts.table) + len(equal)
-        warn(f"{path}: {n} of {count(n_rows, 'row')} left out: {told(texts.skipped)}")
+    path = texts.table.path
+    warn_of_skipped(path, texts.skipped, len(texts.table) + len(equal))
     if equal:
         said = f"{count(len(equal), 'pair')} of equal texts ({listed(equal)})"
         warn(f"{path}: {said} left out: they say nothing of a reward")
+
+
+def warn_of_skipped(path, skipped, n_kept) -> None:
+    """Say on stderr which rows are bad, and left out."""
+    n = sum(map(len, skipped.values()))
+    if n:
+        warn(f"{path}: {n} of {count(n + n_kept, 'row')} left out: {told(skipped)}")
 
 
 def _read_all(rows):
@@ -272,11 +297,12 @@ def _problem(table, error):
     return column + error.problem.removesuffix(".")
 
 
-def _pairs(table, name, ratings, prompt_ids, seed):
+def pairs_of_ratings(path, name, ratings, prompt_ids, seed):
+    """Make pairs of ratings; DataError where they give none."""
     try:
         return pairs_from_ratings(ratings, prompt_ids, random_state=seed)
     except ValueError as error:
-        raise DataError(table.path, None, f"column {name!r}: {error}") from None
+        raise DataError(path, None, f"column {name!r}: {error}") from None
 
 
 def _without_equal_pairs(texts):

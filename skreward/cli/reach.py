@@ -16,9 +16,11 @@ from skreward.cli.output import make_writer, refuse_clash
 from skreward.cli.preferences import Texts, read_rows, told, warn_of_left_out
 from skreward.cli.printing import DROPS, count, say, warn
 from skreward.cli.ranks import ranked
+from skreward.cli.stored import items_of, rows_of, stored_texts
 from skreward.cli.table import DataError, Table
+from skreward.data.shards import is_folder
 from skreward.datasets.preferences import LayoutError
-from skreward.text.items import TextItems, TextPairs
+from skreward.text.items import TextPairs
 
 
 def export(
@@ -56,9 +58,12 @@ def best(path, data, output, *, n, pairs, suffix, expected, reading) -> dict[str
     """Write the best responses of every prompt, or its best and its worst."""
     check_there(path)
     delimiter = reading["delimiter"]
-    texts = read_texts_of(data, **reading)
-    items, table = texts.read, texts.table
-    if not isinstance(items, TextItems):
+    is_stored = is_folder(data)
+    texts = stored_texts(data) if is_stored else read_texts_of(data, **reading)
+    table, (items, index) = texts.table, items_of(texts)
+    if is_stored and pairs:
+        raise DataError(data, None, "holds no texts, which --pairs writes")
+    if index is not None:
         raise table.error(
             None, "wanted the columns prompt, response, or prompt, responses"
         )
@@ -67,7 +72,8 @@ def best(path, data, output, *, n, pairs, suffix, expected, reading) -> dict[str
         refuse_clash(table.origin, added)
     fitted = load_model(path, **expected)
     prompt_ids = np.asarray(items.prompt_ids)
-    rewards = np.asarray(fitted.predict(items), dtype=float)
+    rows = rows_of(items, fitted[0])
+    rewards = np.asarray(fitted[1:].predict(rows), dtype=float)
     if not np.isfinite(rewards).all():
         raise DataError(data, None, "the model gives rewards that are not finite")
     groups = ranked(rewards, prompt_ids)

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 import click
 from click.core import ParameterSource
 
-from skreward.cli.options import OUTPUT_SECTION, PATH, Listed, option
+from skreward.cli.options import OUTPUT_SECTION, PATH, TEXTS, Listed, option
 from skreward.cli.table import DataError
 
 # Not of what is done, but of how it is asked for.
@@ -160,6 +160,23 @@ def inert_of_fit(options) -> dict[str, str]:
         if options["reward"] not in rewards:
             inert[name] = f"with --reward {options['reward']}"
     return inert
+
+
+OF_READING = (
+    "layout", "label", "label_map", "format", "delimiter", "drop_bad_rows",
+    *(f"{text}_column" for text in TEXTS),
+)  # fmt: skip
+
+
+def refuse_of_stored(context: click.Context, data) -> None:
+    """Refuse options that read or embed texts, where DATA is a folder of embeddings."""
+    from skreward.data.shards import is_folder  # loads NumPy
+
+    if is_folder(data):
+        names = set(OF_READING) | set(OF_EMBEDDING) - {"template"}
+        if context.command.name == "fit":
+            names.add("template")
+        refuse(context, names, "with a folder of embeddings: skreward embed takes it")
 
 
 def refuse_of_fit(context: click.Context) -> None:

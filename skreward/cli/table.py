@@ -114,9 +114,9 @@ class ParquetTable(Table):
 
     is_json_in_text = True
 
-    def __init__(self, path: Path, arrow):
+    def __init__(self, path: Path, arrow, start: int = 1):
         self.path, self.arrow, self.names = path, arrow, arrow.column_names
-        self.lines, self.header = range(1, arrow.num_rows + 1), None
+        self.lines, self.header = range(start, start + arrow.num_rows), None
         self._origin, self._called = None, {}
 
     def _cells(self, name):

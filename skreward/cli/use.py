@@ -32,7 +32,7 @@ from skreward.cli.running import (
     finish,
     reading_of,
 )
-from skreward.cli.settings import refuse
+from skreward.cli.settings import refuse, refuse_of_stored
 
 OF_DATA = (
     "format",
@@ -132,6 +132,7 @@ def best(context, model_file, data, output, n, pairs, suffix, force, as_json,
     if pairs:
         refuse(context, ("n",), "with --pairs, which writes one pair a prompt")
     check_output(output, force)
+    refuse_of_stored(context, data)
     from skreward.cli import reach
 
     started = time.monotonic()

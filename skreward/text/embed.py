@@ -2,6 +2,8 @@
 
 import time
 import warnings
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -98,10 +100,8 @@ def _compute(distinct, known, encoder, cache, batch_size, bar):
         cut: dict[str, Cut] = {}
         flushed = time.monotonic()
         with progress(len(missing), "embedding", "texts", bar) as shown:
-            for batch in encoder.batches(missing, batch_size):
-                rows, cuts = encoder.encode(batch)
-                _check_finite(rows, batch)
-                fresh.update(zip(batch, without_noise(rows), strict=True))
+            for batch, rows, cuts in encoded(missing, encoder, batch_size):
+                fresh.update(zip(batch, rows, strict=True))
                 cut.update((t, how) for t, how in zip(batch, cuts, strict=True) if how)
                 shown.update(len(batch))
                 if time.monotonic() - flushed > FLUSH_SECONDS:
@@ -110,6 +110,17 @@ def _compute(distinct, known, encoder, cache, batch_size, bar):
                     fresh, cut, flushed = {}, {}, time.monotonic()
         cache.put(fresh, cut)
     return computed | fresh
+
+
+def encoded(texts, encoder, batch_size) -> Iterator[tuple[list[str], Any, Any]]:
+    """Embed texts in batches of like length; give texts, rows, and how they were cut.
+
+    Whoever iterates holds the encoders' lock.
+    """
+    for batch in encoder.batches(texts, batch_size):
+        rows, cuts = encoder.encode(batch)
+        _check_finite(rows, batch)
+        yield batch, without_noise(rows), cuts
 
 
 def without_noise(rows: np.ndarray) -> np.ndarray:
