@@ -90,7 +90,7 @@ def give(name, folder):
         {**row, "label": int(label)}
         for row, label in zip(data.pairs, data.y, strict=True)
     ]
-    if name == "commands.rst":
+    if name in ("commands.rst", "guide/embed.rst"):
         write(folder / "pairs.jsonl", rows)
     if name == "README.md":
         write(folder / "preferences.jsonl", rows)
