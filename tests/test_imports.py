@@ -151,6 +151,24 @@ print("torch" in sys.modules or "transformers" in sys.modules)
 """
 
 
+FIRST_NETWORK = """
+import sys
+import torch
+from skreward import BradleyTerryMLPRegressor
+from skreward.datasets import make_preferences
+
+before = set(sys.modules)
+data = make_preferences(n_pairs=60, random_state=0)
+BradleyTerryMLPRegressor((4,), random_state=0).fit(data.pairs, data.y)
+loaded = {name.split(".")[0] for name in set(sys.modules) - before}
+print(sorted(loaded & {"sympy", "mpmath", "networkx", "jinja2"}))
+"""
+
+
+def test_a_first_network_loads_no_library_of_symbols():
+    assert run_python(FIRST_NETWORK) == "[]"
+
+
 def test_embeddings_that_a_cache_knows_load_no_model(tmp_path):
     code = SECOND_RUN.format(cache=str(tmp_path))
     first, second = (run_python(code).split() for _ in range(2))

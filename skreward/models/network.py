@@ -4,6 +4,7 @@ import warnings
 from numbers import Integral, Real
 
 import numpy as np
+import scipy.sparse as sp
 from sklearn import config_context
 from sklearn.exceptions import ConvergenceWarning
 
@@ -159,17 +160,20 @@ class NetworkMixin(Settings):
 def fit_together(models, X, y, weights=None):
     """Fit many networks at once, each on its own pairs of the same items.
 
-    What differs between them may be the pairs, the labels, the weights and the
-    ``random_state``; all other parameters are the first one's. Layers are stacked and
-    multiplied in batches, which costs less than one fit after the other, and each
-    model comes out as its own ``fit`` would leave it, up to rounding.
+    Layers are stacked and multiplied in batches, which costs less than one fit after
+    the other where these are small, and each model comes out as its own ``fit`` would
+    leave it, up to rounding. Parameters may differ, such as ``alpha``,
+    ``learning_rate_init`` or ``random_state``, but for ``hidden_layer_sizes``,
+    ``activation``, ``dropout``, ``max_iter``, ``precision`` and ``device``: the folds
+    of a search over penalties are one call.
 
     Parameters
     ----------
     models : list of BradleyTerryMLPRegressor, or of PairwiseClassifierReward
         Unfitted, and fitted in place; the latter with `RewardMLPClassifier`.
     X : list of EmbeddingPairs
-        All of one array of embeddings.
+        Of one array of embeddings, which costs no copy, or of several of one width
+        and dtype, such as those that a scaler makes of every fold.
     y : list of array-like
         Labels, as `fit` takes them.
     weights : list of array-like, default=None
@@ -185,17 +189,47 @@ def fit_together(models, X, y, weights=None):
     TypeError
         If the models cannot be trained together.
     ValueError
-        If the pairs are not of one array; as `fit`.
+        If embeddings differ in width or dtype, or not all pairs have prompts; if a
+        parameter differs that is shared; as `fit`.
+
+    Examples
+    --------
+    Five folds of four penalties, in one call:
+
+    >>> from itertools import product
+    >>> import numpy as np
+    >>> from skreward import BradleyTerryMLPRegressor
+    >>> from skreward.datasets import make_preferences
+    >>> from skreward.model_selection import PromptDisjointKFold
+    >>> from skreward.models.network import fit_together
+    >>> data = make_preferences(n_pairs=600, random_state=0)
+    >>> pairs, y = data.pairs, data.y
+    >>> folds = list(PromptDisjointKFold(5, random_state=0).split(pairs, y))
+    >>> alphas = [1e-4, 1e-3, 1e-2, 1e-1]
+    >>> runs = list(product(alphas, folds))
+    >>> models = fit_together(
+    ...     [
+    ...         BradleyTerryMLPRegressor((16,), alpha=alpha, random_state=0)
+    ...         for alpha, _ in runs
+    ...     ],
+    ...     [pairs[train] for _, (train, _) in runs],
+    ...     [y[train] for _, (train, _) in runs],
+    ... )
+    >>> scores = [
+    ...     model.score(pairs[test], y[test])
+    ...     for model, (_, (_, test)) in zip(models, runs)
+    ... ]
+    >>> np.reshape(scores, (4, 5)).mean(axis=1).shape
+    (4,)
     """
     if len({type(model) for model in models}) != 1 or not hasattr(
         models[0], "_fit_many"
     ):
         names = sorted({type(model).__name__ for model in models})
         raise TypeError(f"Only networks of one class are fitted together, got {names}.")
-    if any(pairs.embeddings is not X[0].embeddings for pairs in X):
-        raise ValueError("X must hold pairs of one array of embeddings.")
     for pairs, labels in zip(X, y, strict=True):
         require_labels_of(pairs, labels)
+    X = _over_one_array(X)
     index = np.concatenate([pairs.index for pairs in X])
     whole = take_apart(EmbeddingPairs(X[0].embeddings, index, X[0].prompt_ids))
     items = check_items(models[0], whole.items, reset=True)
@@ -208,3 +242,29 @@ def fit_together(models, X, y, weights=None):
     with config_context(assume_finite=True):
         models[0]._fit_many(models, X, y, weights or [None] * len(models))
     return models
+
+
+def _over_one_array(X):
+    """Give pairs of one array: theirs, or all of theirs one below the other."""
+    if all(pairs.embeddings is X[0].embeddings for pairs in X):
+        return X
+    kinds = sorted({f"{pairs.n_features} features of {pairs.dtype}" for pairs in X})
+    if len(kinds) > 1:
+        raise ValueError(
+            f"X must hold embeddings of one kind, and has {' and '.join(kinds)}."
+        )
+    ids = [pairs.prompt_ids for pairs in X]
+    n_without = sum(some is None for some in ids)
+    if 0 < n_without < len(X):
+        raise ValueError(
+            f"X must hold pairs that have prompt_ids or pairs that have none, and "
+            f"{n_without} of {len(X)} have none."
+        )
+    parts = [pairs.embeddings for pairs in X]
+    whole = sp.vstack(parts, "csr") if sp.issparse(parts[0]) else np.concatenate(parts)
+    every = None if n_without else np.concatenate(ids)
+    starts = np.cumsum([0, *(pairs.n_items for pairs in X[:-1])])
+    return [
+        EmbeddingPairs(whole, pairs.index + start, every)
+        for pairs, start in zip(X, starts, strict=True)
+    ]

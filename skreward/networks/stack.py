@@ -7,6 +7,8 @@ for embeddings of any scale. The penalty is that of the weights for items as the
 ``coefs[0] / scale`` in the first layer. One network is a stack of one.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from skreward.utils.optional import wanted_by
@@ -20,6 +22,13 @@ ACTIVATIONS = {
     "logistic": torch.sigmoid,
     "identity": lambda h: h,
 }
+# Multiply in place what is handed back by the derivative, given the activated units.
+DERIVATIVES = {
+    "relu": lambda h, delta: delta.mul_(h.sign()),
+    "tanh": lambda h, delta: delta.mul_(1 - h * h),
+    "logistic": lambda h, delta: delta.mul_(h * (1 - h)),
+    "identity": lambda h, delta: delta,
+}
 BETAS = 0.9, 0.999
 EPSILON = 1e-8
 # Parameters of an objective are few, and sums over all pairs: their steps are longer,
@@ -29,8 +38,24 @@ THETA_STEP = 5
 MAX_DECAY = 1e12
 
 
+class Layer(NamedTuple):
+    """What a layer of weights saw, (m, n, n_in): the units below, some dropped.
+
+    ``hidden`` are the units themselves, which items are not, and ``kept`` what dropout
+    multiplied them by, where it acted.
+    """
+
+    seen: torch.Tensor
+    hidden: torch.Tensor | None = None
+    kept: torch.Tensor | None = None
+
+
 class Stack:
-    """The members' parameters, what Adam remembers of them, and their rewards."""
+    """The members' parameters, what Adam remembers of them, and their rewards.
+
+    ``settings`` are those of each: penalties and rates are a member's own, activation
+    and dropout the first one's.
+    """
 
     def __init__(self, networks, generators, settings, device, is_half):
         def stacked(arrays):
@@ -51,10 +76,14 @@ class Stack:
         self._shift = stacked([network.shift for network in networks]).unsqueeze(1)
         inverse_scales = np.stack([n.inverse_scale for n in networks])
         self._inverse_scale = stacked(inverse_scales).unsqueeze(1)
+        alpha = np.array([own.alpha for own in settings], dtype=float)[:, np.newaxis]
         with np.errstate(over="ignore"):
-            decay = np.square(np.sqrt(settings.alpha) * inverse_scales.astype(float))
-        decay = np.minimum(decay, MAX_DECAY).astype(inverse_scales.dtype)
-        self._first_decay = stacked(decay).unsqueeze(2)
+            decay = np.square(np.sqrt(alpha) * inverse_scales.astype(float))
+        self._decays = [
+            stacked(np.minimum(a, MAX_DECAY).astype(inverse_scales.dtype)).unsqueeze(2)
+            for a in (decay, alpha)
+        ]
+        self._rates = stacked([np.float64(own.learning_rate_init) for own in settings])
         self._averages, self._squares = (
             [
                 self._moment(networks, k, which, stacked)
@@ -64,8 +93,9 @@ class Stack:
         )
         self._n_steps = stacked([np.float64(n.n_steps) for n in networks])
         self._generators = generators
-        self._settings, self._is_half = settings, is_half
-        self._activation = ACTIVATIONS[settings.activation]
+        self._dropout, self._is_half = settings[0].dropout, is_half
+        self._activation = ACTIVATIONS[settings[0].activation]
+        self._derive = DERIVATIVES[settings[0].activation]
 
     def _moment(self, networks, k, which, stacked):
         """Give what Adam remembers of a parameter: nothing in a new network."""
@@ -74,69 +104,82 @@ class Stack:
         moment = stacked([network.moments[k][which] for network in networks])
         return moment.view_as(self._parameters[k])
 
-    def rewards(self, x, members, parameters=None, n_rows=None):
+    def rewards(self, x, members, tape=None, n_rows=None):
         """Outputs for items, (m, n, n_features) to (m, n), by a slice of m members.
 
-        ``x`` is scaled in place. ``parameters`` replace those of the members.
-        ``n_rows``, how many of the rows of each member are no padding, asks for
-        dropout.
+        ``x`` is scaled in place. A ``tape``, an empty list, is given what each layer
+        saw, for `descend`. ``n_rows``, how many of the rows of each member are no
+        padding, asks for dropout.
         """
-        if parameters is None:
-            parameters = [p[members] for p in self._parameters]
+        parameters = [p[members] for p in self._parameters]
         coefs = parameters[: self._n_coefs]
         intercepts = parameters[self._n_coefs : self._n_layers]
         hidden = x.sub_(self._shift[members]).mul_(self._inverse_scale[members])
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=self._is_half):
-            for coef, intercept in zip(coefs[:-1], intercepts, strict=False):
-                hidden = self._activation(torch.baddbmm(intercept, hidden, coef))
-                if n_rows is not None and self._settings.dropout:
-                    hidden = self._drop(hidden, n_rows)
+        dtype = torch.bfloat16 if self._is_half else x.dtype
+        layer = Layer(hidden.to(dtype))
+        layers = [layer]
+        for coef, intercept in zip(coefs[:-1], intercepts, strict=False):
+            sums = torch.baddbmm(intercept.to(dtype), layer.seen, coef.to(dtype))
+            layer = self._passed_on(self._activation(sums), n_rows)
+            layers.append(layer)
+        if tape is not None:
+            tape += layers
         # Margins are small beside rewards: the last sum is not rounded to bfloat16.
-        output = torch.bmm(hidden.to(x.dtype), coefs[-1])
+        output = torch.bmm(layer.seen.to(x.dtype), coefs[-1])
         # A classifier's last layer has an intercept, a reward's has none.
         if len(intercepts) == len(coefs):
-            output = output + intercepts[-1]
+            output += intercepts[-1]
         return output.squeeze(2)
 
-    def _drop(self, hidden, n_rows):
-        share = 1 - self._settings.dropout
+    def _passed_on(self, hidden, n_rows):
+        """Give what the next layer sees of a layer's units: without those dropped."""
+        if n_rows is None or not self._dropout:
+            return Layer(hidden, hidden)
+        share = 1 - self._dropout
         kept = torch.zeros_like(hidden)
         for member, n in enumerate(n_rows):
             # As many numbers as the member would draw alone.
             kept[member, :n].bernoulli_(share, generator=self._generators[member])
-        return hidden * kept / share
-
-    def try_out(self, x, n_rows):
-        """Rewards by the first ``len(x)`` members, for `step` to follow.
-
-        Gives also the parameters that they depend on.
-        """
-        members = slice(0, len(x))
-        layers = self._parameters[: self._n_layers]
-        leaves = [p[members].detach().requires_grad_() for p in layers]
-        return self.rewards(x, members, leaves, n_rows), leaves
+        kept /= share
+        return Layer(hidden * kept, hidden, kept)
 
     @property
     def theta(self):
         """Parameters of the objective, (M, n_theta)."""
         return self._parameters[-1].squeeze(1)
 
-    def descend(self, margin, leaves, slope, of_theta):
+    def descend(self, tape, slope, of_theta):
         """Take a step of Adam, given derivatives of the losses of m members.
 
-        ``slope``, (m, n), is that by the margins, which depend on the ``leaves`` of
-        `try_out`, a member's on its own alone; ``of_theta``, (m, n_theta), is that by
-        the objective's parameters.
+        ``slope``, (m, n), is that by the `rewards` of the items that the ``tape`` is
+        of; ``of_theta``, (m, n_theta), is that by the objective's parameters.
         """
-        gradients = torch.autograd.grad(margin, leaves, slope)
-        self._adam(slice(0, len(margin)), [*gradients, of_theta.unsqueeze(1)])
+        members = slice(0, len(slope))
+        coefs = [p[members] for p in self._parameters[: self._n_coefs]]
+        n_intercepts = self._n_layers - self._n_coefs
+        of_coefs, of_intercepts = [], []
+        # Backwards by hand: autograd loads a library of symbols for its first step.
+        delta = slope.unsqueeze(2)
+        for k in reversed(range(self._n_coefs)):
+            layer, coef = tape[k], coefs[k]
+            seen = layer.seen.to(delta.dtype)
+            of_coefs.append(torch.bmm(seen.transpose(1, 2), delta).to(coef.dtype))
+            if k < n_intercepts:
+                of_intercepts.append(delta.sum(1, keepdim=True, dtype=coef.dtype))
+            if k:
+                delta = torch.bmm(delta, coef.to(delta.dtype).transpose(1, 2))
+                delta = delta.to(layer.seen.dtype)
+                if layer.kept is not None:
+                    delta *= layer.kept
+                self._derive(layer.hidden, delta)
+        gradients = [*reversed(of_coefs), *reversed(of_intercepts)]
+        self._adam(members, [*gradients, of_theta.unsqueeze(1)])
 
-    @torch.no_grad()
     def _adam(self, members, gradients):
         n_steps = self._n_steps[members].add_(1).view(-1, 1, 1)
         first, second = (1 - beta**n_steps for beta in BETAS)
         # rate m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + epsilon), scalars together.
-        size = -self._settings.learning_rate_init * second.sqrt() / first
+        size = -self._rates[members].view(-1, 1, 1) * second.sqrt() / first
         epsilon = EPSILON * second.sqrt()
         for k, gradient in enumerate(gradients):
             values = self._parameters[k][members]
@@ -151,12 +194,8 @@ class Stack:
 
     def _decay(self, k, members):
         """Alpha for the weights of layer k, in the unit of the scaled items."""
-        if k == 0:
-            return self._first_decay[members]
-        alpha = min(self._settings.alpha, MAX_DECAY)
-        return torch.full_like(self._first_decay[members, :1], alpha)
+        return self._decays[min(k, 1)][members]
 
-    @torch.no_grad()
     def penalties(self):
         """Alpha / 2 times the squared weights of every member, (m,), in float64."""
         total = torch.zeros_like(self._n_steps)
@@ -167,7 +206,7 @@ class Stack:
 
     def snapshot(self, member):
         """Copy a member's weights, intercepts and theta, on the device."""
-        copies = [p[member].detach().clone() for p in self._parameters]
+        copies = [p[member].clone() for p in self._parameters]
         rest = [vector[0] for vector in copies[self._n_coefs :]]
         return copies[: self._n_coefs], rest[:-1], rest[-1]
 
@@ -181,8 +220,8 @@ class Stack:
 
     def keep(self, members):
         """Drop all other members."""
-        for name in ("_parameters", "_averages", "_squares"):
+        for name in ("_parameters", "_averages", "_squares", "_decays"):
             setattr(self, name, [p[members] for p in getattr(self, name)])
-        for name in ("_shift", "_inverse_scale", "_first_decay", "_n_steps"):
+        for name in ("_shift", "_inverse_scale", "_rates", "_n_steps"):
             setattr(self, name, getattr(self, name)[members])
         self._generators = [self._generators[member] for member in members]

@@ -95,3 +95,11 @@ def margins(rewards, step):
     """First less second, or a single item's own, (m, n_pairs)."""
     sides = [rewards.gather(1, place) for place in step.place.unbind(1)]
     return sides[0] - sides[1] if len(sides) == 2 else sides[0]
+
+
+def of_items(slope, step):
+    """Derivatives by the rewards of a step's items, given those by its margins."""
+    total = slope.new_zeros(step.items.shape)
+    for place, sign in zip(step.place.unbind(1), (1, -1), strict=False):
+        total.scatter_add_(1, place, slope if sign > 0 else -slope)
+    return total

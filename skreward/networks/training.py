@@ -9,9 +9,9 @@ for a pair, which has two sides, and r(x) for a single item, which has one. "Pai
 stands for both.
 
 Members that are trained at once share the items and the shapes of their layers, and
-nothing else: each has its own pairs, targets, weights, batches, scaling, random
-numbers and end. A step minimises the sum of their losses, of which each sees its own
-parameters alone, so a member comes out as it would alone, up to rounding.
+nothing else: each has its own pairs, targets, weights, batches, scaling, penalty, step
+size, random numbers and end. A step minimises the sum of their losses, of which each
+sees its own parameters alone, so a member comes out as it would alone, up to rounding.
 """
 
 import numpy as np
@@ -22,7 +22,7 @@ from skreward.networks.jobs import Network
 from skreward.networks.monitor import Monitor
 from skreward.networks.namespace import TORCH
 from skreward.networks.stack import Stack
-from skreward.networks.steps import Pairs, joint_batches, margins
+from skreward.networks.steps import Pairs, joint_batches, margins, of_items
 from skreward.utils.arrays import compute_dtype
 from skreward.utils.device import (
     explained_memory_errors,
@@ -34,6 +34,10 @@ from skreward.utils.optional import wanted_by
 with wanted_by("A reward network", "torch"):
     import torch
 
+# What one computation for all members cannot have two of.
+SHARED = (
+    "hidden_layer_sizes", "activation", "dropout", "max_iter", "precision", "device",
+)  # fmt: skip
 EVALUATION_BLOCK = 8192
 # What one layer of a step may take, for all members that are trained at once.
 STEP_BYTES = {"cpu": 1 << 28, "cuda": 1 << 32}
@@ -45,16 +49,28 @@ def train(jobs, max_iter=None):
     Parameters
     ----------
     jobs : list of Job
-        Their comparisons hold the same items; their settings differ in the batch
-        size at most.
+        Their comparisons hold the same items, and their settings agree in `SHARED`.
     max_iter : int, default=None
         Epochs, instead of those of the settings.
 
     Returns
     -------
     networks : list of Network
+
+    Raises
+    ------
+    ValueError
+        If settings differ that all members share.
     """
     settings = jobs[0].settings
+    for name in SHARED:
+        own = [getattr(job.settings, name) for job in jobs]
+        other = next((value for value in own if value != own[0]), own[0])
+        if other != own[0]:
+            raise ValueError(
+                f"Networks that are trained together share {name}, and here are "
+                f"{own[0]!r} and {other!r}."
+            )
     device = resolve(settings.device)
     items = jobs[0].comparisons.items
     dtype = compute_dtype(items)
@@ -106,7 +122,7 @@ class _Run:
 
     def __init__(self, jobs, names, source, device, is_half):
         self._jobs, self._source, self._device = jobs, source, device
-        settings = jobs[0].settings
+        settings = [job.settings for job in jobs]
         self._objective = jobs[0].objective
         generators = [
             torch.Generator(device).manual_seed(job.rng.randint(2**31 - 1))
@@ -123,6 +139,7 @@ class _Run:
         ]
         self._best = {}
 
+    @torch.inference_mode()
     def networks(self, max_iter):
         """Train; gives the members' networks."""
         networks = {}
@@ -186,12 +203,16 @@ class _Run:
         for step in joint_batches(
             pairs, epochs, self._source.index_device, self._device
         ):
-            rewards, leaves = self._stack.try_out(self._gather(step), step.n_items)
-            margin = margins(rewards, step)
-            members = slice(0, len(margin))
-            losses, slope, of_theta = self._losses(margin.detach(), step, members)
+            tape: list = []
+            members = slice(0, len(step.items))
+            x = self._gather(step)
+            rewards = self._stack.rewards(x, members, tape, step.n_items)
+            losses, slope, of_theta = self._losses(
+                margins(rewards, step), step, members
+            )
             share = step.share.unsqueeze(1)
-            self._stack.descend(margin, leaves, slope * share, of_theta * share)
+            slope = of_items(slope * share, step)
+            self._stack.descend(tape, slope, of_theta * share)
             total[members] += losses
         n_pairs = total.new_tensor([len(p.index) for p in pairs])
         return (total / n_pairs + self._stack.penalties()).cpu().numpy()
@@ -205,7 +226,6 @@ class _Run:
         )
         return joint_batches([pairs], [epoch], self._source.index_device, self._device)
 
-    @torch.no_grad()
     def _evaluate(self, place, member):
         """Mean loss of a member's validation pairs, without dropout."""
         total = torch.zeros((), dtype=torch.float64, device=self._device)

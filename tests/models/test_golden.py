@@ -101,7 +101,7 @@ def test_classifier_on_weighted_items_is_that_on_two_rows_a_pair(preferences):
     )
 
 
-@pytest.mark.parametrize("activation", ["relu", "tanh"])
+@pytest.mark.parametrize("activation", ["relu", "tanh", "logistic", "identity"])
 def test_network_training_is_that_of_plain_torch(activation, preferences):
     """Dense pairs, autograd and torch.optim.Adam take the same steps.
 
@@ -123,7 +123,10 @@ def test_network_training_is_that_of_plain_torch(activation, preferences):
     with pytest.warns(match="Adam stopped"):
         ours.fit(pairs, y, weight)
 
-    act = {"relu": nn.ReLU, "tanh": nn.Tanh}[activation]
+    act = {
+        "relu": nn.ReLU, "tanh": nn.Tanh, "logistic": nn.Sigmoid,
+        "identity": nn.Identity,
+    }[activation]  # fmt: skip
     module = nn.Sequential(
         nn.Linear(pairs.n_features, 7), act(), nn.Linear(7, 5), act(),
         nn.Linear(5, 1, bias=False),

@@ -218,6 +218,30 @@ def test_fitted_together_is_fitted_alone(model, preferences):
 
 
 @each_kind
+def test_folds_of_several_settings_are_fitted_together(model, preferences):
+    """Other penalties and rates, over items that each fold scales for itself."""
+    pairs, y = preferences.pairs, preferences.y
+    folds = [np.arange(len(y)) % 3 != k for k in range(3)]
+    X, models, labels = [], [], []
+    own = "estimator__" if "estimator__alpha" in model.get_params() else ""
+    for alpha, rate in [(1e-4, 1e-3), (1e-2, 3e-3)]:
+        for k, fold in enumerate(folds):
+            part = pairs[fold].compact()
+            X.append(
+                EmbeddingPairs(part.embeddings * (k + 1), part.index, part.prompt_ids)
+            )
+            labels.append(y[fold])
+            settings = {f"{own}alpha": alpha, f"{own}learning_rate_init": rate}
+            models.append(seeded(model, k).set_params(**settings))
+    for k, together in enumerate(fit_together(models, X, labels)):
+        alone = clone(models[k]).fit(X[k], labels[k])
+        assert_allclose(
+            together.predict(X[0]), alone.predict(X[0]), rtol=1e-6, atol=1e-9
+        )
+    assert len({m.predict(X[0]).tobytes() for m in models}) == 6
+
+
+@each_kind
 def test_embeddings_that_hardly_occur_are_left_behind(model, preferences, monkeypatch):
     from skreward.networks import training
 
@@ -240,10 +264,20 @@ def test_embeddings_that_hardly_occur_are_left_behind(model, preferences, monkey
 
 def test_what_cannot_be_fitted_together_is_refused(preferences):
     pairs, y = preferences.pairs, preferences.y
-    copied = EmbeddingPairs(pairs.embeddings.copy(), pairs.index, pairs.prompt_ids)
     likelihood, classifier = KINDS.values()
-    with pytest.raises(ValueError, match="one array of embeddings"):
-        fit_together([likelihood, clone(likelihood)], [pairs, copied], [y, y])
+    two = [likelihood, clone(likelihood)]
+    for embeddings, ids, said in [
+        (pairs.embeddings[:, 1:], pairs.prompt_ids, "5 features of .* and 6 features"),
+        (pairs.embeddings.astype(np.float32), pairs.prompt_ids, "float32 and 6 .*64"),
+        (pairs.embeddings.copy(), None, "1 of 2 have none"),
+    ]:
+        other = EmbeddingPairs(embeddings, pairs.index, ids)
+        with pytest.raises(ValueError, match=said):
+            fit_together(two, [pairs, other], [y, y])
+    for name, value in ("activation", "tanh"), ("dropout", 0.5), ("max_iter", 7):
+        two = [likelihood, clone(likelihood).set_params(**{name: value})]
+        with pytest.raises(ValueError, match=f"share {name}"):
+            fit_together(two, [pairs, pairs], [y, y])
     for models in ([likelihood, classifier], [PairwiseClassifierReward()] * 2):
         with pytest.raises(TypeError, match="networks of one class"):
             fit_together(models, [pairs, pairs], [y, y])
