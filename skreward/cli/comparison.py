@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.model_selection import cross_validate
 from sklearn.utils import check_random_state
 from threadpoolctl import threadpool_limits
 
@@ -14,7 +13,9 @@ from skreward.metrics import (
     order_consistency_scorer,
 )
 from skreward.metrics.pairs import pair_agreement
+from skreward.models.bradley_terry_mlp import BradleyTerryMLPRegressor
 from skreward.models.calibrated import CalibratedReward
+from skreward.models.network import fit_together
 from skreward.utils.through import last_step
 
 # A fold of fewer pairs has no order consistency to speak of: it is one of few values.
@@ -22,7 +23,8 @@ FEWEST_IN_FOLD = 10
 # Below this many numbers, threads of the BLAS wait for each other longer than they
 # work: on a busy machine a linear fit of 3,400 items takes 30 times as long.
 SMALL = 20_000_000
-
+# What the items of folds that are fitted together may take.
+FOLDS_BYTES = 1 << 28
 
 # What a probability of 0 or 1 is taken for in a logarithm.
 TINY = 1e-12
@@ -54,9 +56,12 @@ class Calibration(NamedTuple):
 def compare(rewards, pairs, y, longer, *, folds, seed, progress) -> list[Result]:
     """Cross-validate rewards and null baselines on the same folds.
 
+    Rewards that stand behind one scaler share what it makes of a fold.
+
     Parameters
     ----------
-    rewards : dict of estimators by name
+    rewards : dict of Pipeline by name
+        Of a scaler and a reward each.
     pairs : EmbeddingPairs
     y : array or None
     longer : array of shape (n_pairs,)
@@ -73,31 +78,52 @@ def compare(rewards, pairs, y, longer, *, folds, seed, progress) -> list[Result]
     results : list of Result
         Mean and standard deviation over folds; the baselines last.
     """
-
-    def measure(model, X, y=None):
-        progress()
-        figures = {"order_consistency": order_consistency_scorer(model, X, y)}
-        error = calibration_error(model, X, y)
-        return figures if error is None else figures | {"calibration_error": error}
-
+    labels = [[None if y is None else y[part] for part in fold] for fold in folds]
+    figures: dict[str, list] = {name: [] for name in rewards}
+    n_at_once = max(1, FOLDS_BYTES // max(1, pairs.embeddings.nbytes))
+    for scaler in {id(model[0]): model[0] for model in rewards.values()}.values():
+        behind = {name: m[-1] for name, m in rewards.items() if m[0] is scaler}
+        for first in range(0, len(folds), n_at_once):
+            some = slice(first, first + n_at_once)
+            train, test = _scaled(scaler, pairs, folds[some])
+            y_train, y_test = zip(*labels[some], strict=True)
+            for name, reward in behind.items():
+                models = _fitted(reward, train, y_train)
+                for model, X, own in zip(models, test, y_test, strict=True):
+                    share = order_consistency_scorer(model, X, own)
+                    figures[name].append((share, calibration_error(model, X, own)))
+                    progress()
     says = min(len(test) for _, test in folds) >= FEWEST_IN_FOLD
     results = []
-    for name, reward in rewards.items():
-        figures = cross_validate(
-            reward, pairs, y, cv=folds, scoring=measure, error_score="raise"
-        )
-        error = figures.get("test_calibration_error")
-        results.append(
-            _over_folds(name, figures["test_order_consistency"], says, error)
-        )
+    for name, found in figures.items():
+        shares, errors = zip(*found, strict=True)
+        results.append(_over_folds(name, shares, says, errors))
     coin = check_random_state(seed).uniform(-1, 1, size=len(pairs))
     for name, margin in (("longer response", longer), ("coin", coin)):
         shares = [
-            order_consistency_score(None if y is None else y[test], margin[test])
-            for _, test in folds
+            order_consistency_score(own, margin[test])
+            for (_, own), (_, test) in zip(labels, folds, strict=True)
         ]
         results.append(_over_folds(name, shares, says))
     return results
+
+
+def _scaled(scaler, pairs, folds):
+    """Give the pairs of every fold's parts, scaled by those that are trained on."""
+    train, test = [], []
+    for kept, held in folds:
+        own = clone(scaler)
+        train.append(own.fit_transform(pairs[kept]))
+        test.append(own.transform(pairs[held]))
+    return train, test
+
+
+def _fitted(reward, X, y):
+    """Fit a reward to several folds: networks in one computation."""
+    models = [clone(reward) for _ in X]
+    if isinstance(reward, BradleyTerryMLPRegressor):
+        return fit_together(models, X, y)
+    return (model.fit(*fold) for model, *fold in zip(models, X, y, strict=True))
 
 
 def score_pairs(name, model, pairs, y, margin) -> Result:
@@ -208,10 +234,10 @@ def calibration_error(model, pairs, y) -> float | None:
     return None if proba is None else expected_calibration_error(y, proba)
 
 
-def _over_folds(name, shares, says, errors=None):
+def _over_folds(name, shares, says, errors=(None,)):
     return Result(
         name,
         float(np.mean(shares)),
         float(np.std(shares)) if says else None,
-        None if errors is None else float(np.mean(errors)),
+        None if None in errors else float(np.mean(errors)),
     )

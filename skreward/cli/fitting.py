@@ -5,8 +5,9 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 
 from skreward import persistence
 from skreward.cli.comparison import FEWEST_IN_FOLD, calibrated, compare, threads_for
@@ -65,7 +66,7 @@ def fit(
     with threads_for(rows.size):
         rewards, results = _compare(reward, pairs, preferences, splits, recipe)
         best = max(results[: len(rewards)], key=lambda r: r.order_consistency)
-        model = rewards[best.name]
+        model = clone(rewards[best.name])
         if calibrate:
             calibration = _calibrate(model, pairs, preferences, splits, cv)
             model = CalibratedReward(model, cv=cv)
@@ -139,7 +140,11 @@ def _calibrate(reward, pairs, preferences, splits, cv):
 
 def _save(features, model, report, output):
     """Save texts to rewards as one pipeline, without what belongs to this machine."""
-    model = getattr(model, "best_estimator_", model)
+    if isinstance(model, Pipeline):
+        # Of a search the best is kept: it is fitted to all pairs.
+        last = getattr(model[-1], "best_estimator_", model[-1])
+        before = [step for _, step in model.steps[:-1]]
+        model = make_pipeline(*before, last)
     fitted = Pipeline([("features", features), ("reward", model)])
     set_everywhere(fitted, **ANYWHERE)
     fitted.fit_report_ = report

@@ -1,6 +1,6 @@
 """The rewards that `fit` compares, and how strongly each is penalised."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
@@ -34,7 +34,8 @@ class Recipe:
     The first ``n_embedding`` columns of the items are the embedding, the others
     statistics; None tells that all are the embedding's, 0 that none is. With fewer
     than two inner folds there is nothing to choose strengths by: they are the middle
-    ones. ``alpha=None`` chooses the linear reward's in inner folds.
+    ones. ``alpha=None`` chooses the linear reward's in inner folds. ``scalers`` are
+    those by which rewards see parts of the features.
     """
 
     seed: int
@@ -45,6 +46,7 @@ class Recipe:
     hidden: tuple[int, ...] = NETWORK
     classifier: str = LOGISTIC
     ensemble: int | None = None
+    scalers: dict[tuple[str, ...], Any] = field(default_factory=dict, init=False)
 
     def candidates(self) -> dict[str, Any]:
         """Give the rewards that `fit` compares, by name."""
@@ -88,25 +90,34 @@ class Recipe:
     def _classifier(self):
         """Give the classifier reward, a logistic regression's strength chosen."""
         made = find_classifier(self.classifier, self.seed)
-        model = self._on(BOTH, PairwiseClassifierReward(made))
-        if self.classifier != LOGISTIC or self.inner_folds < 2:
-            return model
-        # An embedding alone is not weighed down, and takes a stronger penalty.
-        weak = () if self.n_embedding is not None else (1e-5,)
-        name = next(n for n in model.get_params() if n.endswith("__estimator__C"))
-        return GridSearchCV(
-            model,
-            {name: [*weak, 1e-4, 1e-3, 1e-2]},
-            scoring=order_consistency_scorer,
-            cv=PromptDisjointKFold(self.inner_folds, random_state=self.seed),
-            error_score="raise",
-        )
+        reward = self._gathered(PairwiseClassifierReward(made))
+        if self.classifier == LOGISTIC and self.inner_folds >= 2:
+            # An embedding alone is not weighed down, and takes a stronger penalty.
+            weak = () if self.n_embedding is not None else (1e-5,)
+            name = next(n for n in reward.get_params() if n.endswith("estimator__C"))
+            reward = GridSearchCV(
+                reward,
+                {name: [*weak, 1e-4, 1e-3, 1e-2]},
+                scoring=order_consistency_scorer,
+                cv=PromptDisjointKFold(self.inner_folds, random_state=self.seed),
+                error_score="raise",
+            )
+        return make_pipeline(self._scaler(BOTH), reward)
 
     def _on(self, parts, reward):
         """Put a reward, or an ensemble of it, behind the scaler of its features."""
-        if self.ensemble is not None:
-            reward = RewardEnsemble(reward, self.ensemble, random_state=self.seed)
-        return make_pipeline(scaled(self.n_embedding, parts), reward)
+        return make_pipeline(self._scaler(parts), self._gathered(reward))
+
+    def _gathered(self, reward):
+        if self.ensemble is None:
+            return reward
+        return RewardEnsemble(reward, self.ensemble, random_state=self.seed)
+
+    def _scaler(self, parts):
+        """Give the scaler of some parts, one for all rewards: it is fitted once."""
+        if parts not in self.scalers:
+            self.scalers[parts] = scaled(self.n_embedding, parts)
+        return self.scalers[parts]
 
 
 def find_classifier(name: str, seed: int):

@@ -1,10 +1,13 @@
 """What `fit` and `evaluate` say of rewards, and when they say that it says little."""
 
 import json
+import warnings
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -193,33 +196,51 @@ def preferences():
     )
 
 
-def test_compare_is_cross_validation(preferences):
+@pytest.mark.parametrize("folds_bytes", [1 << 28, 1])
+def test_compare_is_cross_validation(preferences, monkeypatch, folds_bytes):
+    """Scaled once and trained together, or fold by fold, and as scikit-learn does."""
+    monkeypatch.setattr(comparison, "FOLDS_BYTES", folds_bytes)
     data = preferences
     cv = PromptDisjointKFold(4, random_state=0)
     folds = list(cv.split(data.pairs, data.y))
     longer = np.linspace(-1, 1, len(data.y))
-    done = []
-    rewards = {"linear": BradleyTerryRegressor(link="probit")}
-    results = comparison.compare(
-        rewards,
-        data.pairs,
-        data.y,
-        longer,
-        folds=folds,
-        seed=0,
-        progress=lambda: done.append(1),
-    )
-    assert len(done) == 4
-    shares, errors, lengths = [], [], []
-    for train, test in folds:
-        model = BradleyTerryRegressor(link="probit")
-        model.fit(data.pairs[train], data.y[train])
-        shares.append(model.score(data.pairs[test], data.y[test]))
-        proba = model.predict_preference_proba(data.pairs[test])
-        errors.append(expected_calibration_error(data.y[test], proba))
-        lengths.append(order_consistency_score(data.y[test], longer[test]))
-    linear, length, coin = results
-    assert_allclose(linear[1:], [np.mean(shares), np.std(shares), np.mean(errors)])
+    done, scaler = [], ItemwiseTransformer(StandardScaler())
+    rewards = {
+        "linear": make_pipeline(scaler, BradleyTerryRegressor(link="probit")),
+        "other": make_pipeline(clone(scaler), BradleyTerryRegressor(alpha=0.1)),
+        "network": make_pipeline(
+            scaler, BradleyTerryMLPRegressor((4,), max_iter=9, random_state=0)
+        ),
+        "classifier": make_pipeline(scaler, PairwiseClassifierReward()),
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        results = comparison.compare(
+            rewards,
+            data.pairs,
+            data.y,
+            longer,
+            folds=folds,
+            seed=0,
+            progress=lambda: done.append(1),
+        )
+        assert len(done) == 16
+        for result, (name, model) in zip(results[:4], rewards.items(), strict=True):
+            shares, errors = [], []
+            for train, test in folds:
+                fitted = clone(model).fit(data.pairs[train], data.y[train])
+                shares.append(fitted.score(data.pairs[test], data.y[test]))
+                error = comparison.calibration_error(
+                    fitted, data.pairs[test], data.y[test]
+                )
+                errors.append(error)
+            assert result[:3] == (name, np.mean(shares), np.std(shares))
+            if name == "classifier":
+                assert result.calibration_error is None
+            else:
+                assert_allclose(result.calibration_error, np.mean(errors))
+    lengths = [order_consistency_score(data.y[test], longer[test]) for _, test in folds]
+    length, coin = results[4:]
     assert_allclose(length[1:3], [np.mean(lengths), np.std(lengths)])
     assert length.calibration_error is None
     assert 0.4 < coin.order_consistency < 0.6
