@@ -29,7 +29,7 @@ from skreward import (
 from skreward.models.network import fit_together
 
 # With a strong penalty, or labels that tell little, the loss hardly falls at first.
-NETWORK = {"tol": 1e-5, "n_iter_no_change": 8, "device": "cpu"}
+NETWORK = {"tol": 1e-5, "n_iter_no_change": 8, "batch_size": "auto", "device": "cpu"}
 # Labellings of one stack: their weights, and Adam's, stay in the cache.
 TOGETHER = 4
 # Share of the prompts held out, by pairing. Of pairs across prompts those that have one
