@@ -440,15 +440,21 @@ class BradleyTerryRegressor(LinearReward):
         )
         return comparisons, ids
 
-    def _problem(self, comparisons, ids=None):
-        """Give what is to be solved, and the annotators of pairs that count."""
-        self._check_groups(comparisons)
-        items = self._item_matrix(comparisons.items)
+    def _problem(self, comparisons, ids=None, like=None):
+        """Give what is to be solved, and the annotators of pairs that count.
+
+        ``like`` is the problem of more comparisons of the same items.
+        """
+        if like is None:
+            self._check_groups(comparisons)
+            items = self._item_matrix(comparisons.items)
+        else:
+            items = like.items
         objective = self._objective(comparisons)
         if ids is not None:
             ids = renumber(ids, comparisons)
             objective = annotators_objective(self, ids, comparisons)
-        return LinearProblem(items, comparisons, objective), ids
+        return LinearProblem(items, comparisons, objective, like), ids
 
     def _item_matrix(self, items):
         if self.device in ("auto", "cpu"):

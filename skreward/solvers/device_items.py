@@ -1,9 +1,7 @@
 """Products with the items, on a device."""
 
-import numpy as np
-
 from skreward.solvers.items import extent, largest
-from skreward.utils.arrays import compute_dtype, lifted
+from skreward.utils.arrays import compute_dtype, lifted, times_power
 from skreward.utils.device import copied, explained_memory_errors, torch_dtype
 from skreward.utils.optional import wanted_by
 
@@ -32,7 +30,7 @@ class DeviceItemMatrix:
     def _times(self, matrix, vector):
         vector, exponent = lifted(vector)
         product = matrix @ torch.from_numpy(vector).to(self._items)
-        return np.ldexp(product.cpu().numpy().astype(np.float64), exponent)
+        return times_power(product.cpu().numpy(), exponent)
 
     def differences(self, index):
         """items[index[:, 0]] - items[index[:, 1]], on the host."""

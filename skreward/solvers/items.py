@@ -4,7 +4,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from skreward.utils import float16
-from skreward.utils.arrays import compute_dtype, lifted
+from skreward.utils.arrays import compute_dtype, lifted, times_power
 
 # float16 that takes no more than this in float32 is converted once.
 CONVERTED_BYTES = 1 << 28
@@ -53,14 +53,12 @@ class ItemMatrix:
     def rewards(self, coef):
         """Items @ coef, shape (n_items,) or (n_items, k), in float64."""
         coef, exponent = lifted(coef)
-        rewards = item_rewards(self._items, coef).astype(np.float64)
-        return np.ldexp(rewards, exponent)
+        return times_power(item_rewards(self._items, coef), exponent)
 
     def gradient(self, item_gradient):
         """Items.T @ item_gradient, (n_features,) or (n_features, k), in float64."""
         item_gradient, exponent = lifted(item_gradient)
-        gradient = _gradient(self._items, item_gradient)
-        return np.ldexp(gradient.astype(np.float64), exponent)
+        return times_power(_gradient(self._items, item_gradient), exponent)
 
     def differences(self, index):
         """items[index[:, 0]] - items[index[:, 1]], dense or sparse as the items."""

@@ -133,7 +133,7 @@ class LinearProblem:
 
     def __init__(self, items, comparisons, objective, like: Self | None = None):
         check_offers(objective, CALLS, comparisons.columns, "The linear solver")
-        self._items, self._objective = items, objective
+        self.items, self._objective = items, objective
         self._index = comparisons.index
         self._first, self._second = np.ascontiguousarray(comparisons.index.T)
         self._seen = Observed(
@@ -148,7 +148,7 @@ class LinearProblem:
             n_pairs = max(MIN_CURVATURE_PAIRS, per_feature)
         sample = self._sample(n_pairs)
         z = items.differences(self._index[sample])
-        self._unit, size = self._measure(z)
+        self._unit, size = self._measure(z, () if like is None else like._dead)
         self._dead = np.flatnonzero(np.isinf(self._unit))
         theta = objective.initial(self._seen)
         origin = np.concatenate([np.zeros(items.shape[1]), theta])
@@ -178,7 +178,7 @@ class LinearProblem:
         """
         scaling = self._curvature.preconditioner(alpha)
         run = self._run(alpha, scaling, max_iter, tol, coef_init)
-        return in_step(self._items, [run])[0]
+        return in_step(self.items, [run])[0]
 
     def _run(self, alpha, scaling, max_iter, tol, coef_init=None):
         """Solve, and ask for the products with the items."""
@@ -188,7 +188,7 @@ class LinearProblem:
             start = yield from self._at(position)
         reference = float(np.linalg.norm(scaling.gradient(self._origin.slope)))
         if not (self._is_flat or 0 < reference < np.inf):
-            raise out_of_range(self._items.dtype)
+            raise out_of_range(self.items.dtype)
 
         search = minimise(
             replace(start, alpha=alpha),
@@ -230,31 +230,33 @@ class LinearProblem:
         chosen = np.random.default_rng(0).choice(n_pairs, max_pairs, replace=False)
         return np.sort(chosen)
 
-    def _measure(self, z):
+    def _measure(self, z, dead):
         """Find each feature's largest difference, infinite if rounding, and its size.
 
-        What seems to be rounding in a sample is looked for in all pairs.
+        What seems to be rounding in a sample is looked for in all pairs, but for what
+        is known to be.
         """
         apart = largest(z)
         if not np.isfinite(apart).all():
-            raise out_of_range(self._items.dtype)
-        size = self._items.sizes(self._index[:SIZED_PAIRS].ravel())
-        least = least_spread(apart, size, self._items.dtype)
+            raise out_of_range(self.items.dtype)
+        apart[dead] = np.inf
+        size = self.items.sizes(self._index[:SIZED_PAIRS].ravel())
+        least = least_spread(apart, size, self.items.dtype)
         doubtful = np.flatnonzero(apart <= least)
         if len(doubtful):
-            apart[doubtful], size[doubtful] = self._items.extent(doubtful, self._index)
-            apart[apart <= least_spread(apart, size, self._items.dtype)] = np.inf
+            apart[doubtful], size[doubtful] = self.items.extent(doubtful, self._index)
+            apart[apart <= least_spread(apart, size, self.items.dtype)] = np.inf
         return apart, size
 
     def _at(self, position, alpha=0.0):
         """Evaluate F; sets coefficients of rounding to 0."""
-        n_features = self._items.shape[1]
+        n_features = self.items.shape[1]
         position[self._dead] = 0.0
         coef, theta = np.split(position, [n_features])
         if coef.any():
             rewards = yield "rewards", coef
         else:
-            rewards = np.zeros(self._items.shape[0])
+            rewards = np.zeros(self.items.shape[0])
         value, slope, of_theta = self._objective.value_gradient(
             self._margin(rewards), theta, self._seen
         )
@@ -269,7 +271,7 @@ class LinearProblem:
 
     def _back(self, slope):
         """Take slopes of the pairs' losses back to the items."""
-        n_items = self._items.shape[0]
+        n_items = self.items.shape[0]
         slope = self._seen.weight * slope
         item_gradient = np.bincount(self._first, slope, n_items)
         item_gradient -= np.bincount(self._second, slope, n_items)
@@ -314,7 +316,7 @@ class LinearProblem:
         floor = max(POLISHED, 10 * self._precision) * reference
         every = self._sample(POLISHED_PAIRS)
         for _ in range(max_steps):
-            z = self._items.differences(self._index)
+            z = self.items.differences(self._index)
             scaling = self._curvature_at(here, every, z).preconditioner(here.alpha)
             scaled = scaling.gradient(here.gradient)
             there = yield from self._at(
@@ -332,9 +334,9 @@ class LinearProblem:
         """Refuse coefficients or rewards that the items' dtype cannot hold."""
         for values in (point.coef, point.rewards):
             with np.errstate(over="ignore", under="ignore"):
-                held = values.astype(self._items.dtype)
+                held = values.astype(self.items.dtype)
             if not np.isfinite(held).all() or (values.any() and not held.any()):
-                raise out_of_range(self._items.dtype)
+                raise out_of_range(self.items.dtype)
 
 
 def solve_paths(
@@ -356,7 +358,7 @@ def solve_paths(
     solutions : list of LinearSolution
         Of every problem, for one alpha after the other.
     """
-    items, curvature = problems[0]._items, problems[0]._curvature
+    items, curvature = problems[0].items, problems[0]._curvature
     n_items, n_features = items.shape
     of_run = 8 * (3 * n_items + 2 * MEMORY * n_features)
     n_bytes = curvature.n_bytes + len(problems) * of_run

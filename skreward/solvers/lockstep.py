@@ -42,7 +42,8 @@ def _answers(items, asked):
         if len(alike) == 1:
             answers.update({k: product(vector) for k, vector in alike.items()})
         elif alike:
-            columns = product(np.column_stack(list(alike.values()))).T
+            # Columns, each in one piece.
+            columns = product(np.stack(list(alike.values())).T).T
             # Copied, so that a run that keeps its own does not keep all.
             answers.update(zip(alike, map(np.copy, columns), strict=True))
     return answers

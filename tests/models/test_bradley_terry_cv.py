@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
@@ -88,6 +89,61 @@ def test_default_scores_are_log_likelihoods_at_the_best_factor(data):
         ]  # fmt: skip
         best = min(losses, key=np.mean)
         assert_allclose(model.scores_[:, k], -np.array(best), atol=2e-3)
+
+
+@pytest.mark.parametrize("kind", ["pairs", "dense", "float32", "sparse", "ratings"])
+def test_fits_of_folds_are_fits_of_their_samples_alone(kind, data, monkeypatch):
+    monkeypatch.setattr("skreward.models.bradley_terry_cv.FOLD_TOL", 1e-7)
+    X, y = data.pairs, data.y
+    if kind == "dense":
+        X = X.to_dense()
+    elif kind == "float32":
+        X = EmbeddingPairs(X.embeddings.astype(np.float32), X.index, X.prompt_ids)
+    elif kind == "sparse":
+        X = EmbeddingPairs(sp.csr_array(X.embeddings), X.index, X.prompt_ids)
+    elif kind == "ratings":
+        X, y = X.embeddings, data.rewards.ravel()
+    rng = np.random.default_rng(0)
+    folds = [np.split(rng.permutation(len(y)), [len(y) // 2]) for _ in range(2)]
+    # A sample twice counts as two.
+    folds[0][0] = np.append(folds[0][0], folds[0][0][:50])
+    weight = rng.exponential(size=len(y))
+    seen = []
+
+    def scoring(model, X, y, sample_weight):
+        seen.append(clone(model).set_params(alpha=model.alpha))
+        seen[-1].coef, seen[-1].offset = model.coef_, model.offset_
+        return model.score(X, y, sample_weight)
+
+    BradleyTerryRegressorCV(
+        alphas=ALPHAS, cv=folds, scoring=scoring, tol=1e-7, max_pairs=3000,
+        random_state=0,
+    ).fit(X, y, weight)  # fmt: skip
+    rtol = 1e-3 if kind == "float32" else 1e-5
+    for k, model in enumerate(seen):
+        train, _ = folds[k % 2]
+        coef, offset = model.coef, model.offset
+        model.fit(X[train], y[train], weight[train])
+        assert_allclose(coef, model.coef_, rtol=rtol, atol=rtol)
+        assert_allclose(offset, model.offset_, rtol=rtol, atol=rtol)
+    assert len(seen) == 2 * len(ALPHAS)
+
+
+def test_labels_of_a_fold_do_not_leak_into_its_fit(data):
+    train, test = next(PromptDisjointKFold(4, random_state=0).split(data.pairs))
+    turned = data.y.copy()
+    turned[test] = 1 - turned[test]
+    coefs = []
+
+    def scoring(model, X, y):
+        coefs.append(model.coef_)
+        return model.score(X, y)
+
+    for y in (data.y, turned):
+        BradleyTerryRegressorCV(
+            alphas=ALPHAS, cv=[(train, test)], scoring=scoring
+        ).fit(data.pairs, y)  # fmt: skip
+    assert_array_equal(coefs[: len(ALPHAS)], coefs[len(ALPHAS) :])
 
 
 def test_what_is_kept_is_fitted_on_everything(data, model):
