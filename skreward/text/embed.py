@@ -113,12 +113,11 @@ def _compute(distinct, known, encoder, cache, batch_size, bar):
 
 
 def encoded(texts, encoder, batch_size) -> Iterator[tuple[list[str], Any, Any]]:
-    """Embed texts in batches of like length; give texts, rows, and how they were cut.
+    """Embed texts pass by pass, in any order; give texts, rows, and how each was cut.
 
     Whoever iterates holds the encoders' lock.
     """
-    for batch in encoder.batches(texts, batch_size):
-        rows, cuts = encoder.encode(batch)
+    for batch, (rows, cuts) in encoder.passes(texts, batch_size):
         _check_finite(rows, batch)
         yield batch, without_noise(rows), cuts
 

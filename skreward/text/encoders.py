@@ -10,6 +10,15 @@ import numpy as np
 
 from skreward.text.cache import Cut
 from skreward.text.plan import Plan
+from skreward.text.prefixes import Group, blocks, rows_that_fit, shared_prefixes
+from skreward.text.shared import (
+    PrefixStates,
+    can_share,
+    longest_shared,
+    mask,
+    padded,
+    run,
+)
 from skreward.text.truncation import Tokenizer, cut_string, kept_spans
 from skreward.utils.optional import wanted_by
 
@@ -20,6 +29,10 @@ with wanted_by("LLMEmbeddingTransformer", "torch"):
 # every time; it is then slower per token.
 CPU_TOKENS = 2048
 CHARACTERS_A_TOKEN = 4
+# On a device a pass has as many texts as it may, and prefixes so many tokens.
+DEVICE_TOKENS = 16384
+# Texts among which common prefixes are looked for at once, and their characters.
+WINDOW_TEXTS, WINDOW_CHARACTERS = 4096, 1 << 24
 
 # Held while a model is loaded or run.
 LOCK = threading.RLock()
@@ -50,20 +63,10 @@ class Encoder:
                 f"takes {plan.max_length - self._room()} special tokens with it."
             )
 
-    def batches(self, texts: list[str], batch_size: int) -> Iterator[list[str]]:
-        """Cut texts into batches of like length, the longest first."""
-        order = sorted(range(len(texts)), key=lambda k: -len(texts[k]))
-        start = 0
-        while start < len(order):
-            n = batch_size
-            if self.plan.device == "cpu":
-                tokens = len(texts[order[start]]) // CHARACTERS_A_TOKEN + 1
-                n = max(1, min(n, CPU_TOKENS // min(tokens, self._at_most(tokens))))
-            yield [texts[k] for k in order[start : start + n]]
-            start += n
-
-    def encode(self, texts: list[str]) -> Embedded:
-        """Embed one batch."""
+    def passes(
+        self, texts: list[str], batch_size: int
+    ) -> Iterator[tuple[list[str], Embedded]]:
+        """Embed texts in the order that is fastest; give some after every pass."""
         raise NotImplementedError
 
     def is_cut(self, text: str) -> bool:
@@ -109,6 +112,25 @@ class SentenceEncoder(Encoder):
         prompts = getattr(model, "prompts", None) or {}
         self.prompt = prompts.get(getattr(model, "default_prompt_name", None)) or ""
         super().__init__(model, tokenizer, plan, limit, own)
+
+    def passes(
+        self, texts: list[str], batch_size: int
+    ) -> Iterator[tuple[list[str], Embedded]]:
+        """Embed texts, batch by batch."""
+        for batch in self.batches(texts, batch_size):
+            yield batch, self.encode(batch)
+
+    def batches(self, texts: list[str], batch_size: int) -> Iterator[list[str]]:
+        """Cut texts into batches of like length, the longest first."""
+        order = sorted(range(len(texts)), key=lambda k: -len(texts[k]))
+        start = 0
+        while start < len(order):
+            n = batch_size
+            if self.plan.device == "cpu":
+                tokens = len(texts[order[start]]) // CHARACTERS_A_TOKEN + 1
+                n = max(1, min(n, CPU_TOKENS // min(tokens, self._at_most(tokens))))
+            yield [texts[k] for k in order[start : start + n]]
+            start += n
 
     def encode(self, texts: list[str]) -> Embedded:
         """Embed one batch."""
@@ -185,41 +207,105 @@ class StateEncoder(Encoder):
                 f"to {n_layers}, or -{n_layers + 1} to -1 from the end."
             )
 
+    def passes(
+        self, texts: list[str], batch_size: int
+    ) -> Iterator[tuple[list[str], Embedded]]:
+        """Embed texts; what several begin with is computed once.
+
+        The states of a token depend on the tokens before it alone, so those of a
+        common beginning are the same in every text.
+        """
+        for window in _windows(sorted(texts)):
+            ids, was_cut = zip(*map(self._token_ids, window), strict=True)
+            cuts = self._cuts(was_cut)
+            # Texts may be cut to the same tokens.
+            alike: dict[bytes, list[int]] = {}
+            for k, row in enumerate(ids):
+                alike.setdefault(row.tobytes(), []).append(k)
+            same = list(alike.values())
+            for of, rows in self._computed([ids[k[0]] for k in same], batch_size):
+                texts_of = [text for k in of for text in same[k]]
+                counts = [len(same[k]) for k in of]
+                yield (
+                    [window[text] for text in texts_of],
+                    Embedded(rows.repeat(counts, 0), [cuts[k] for k in texts_of]),
+                )
+
+    def _computed(self, ids, batch_size) -> Iterator[tuple[list[int], np.ndarray]]:
+        """Give rows for token sequences that differ, by their numbers."""
+        n_tokens = CPU_TOKENS if self.plan.device == "cpu" else DEVICE_TOKENS
+        groups = self._groups(ids)
+        lengths = [len(row) for row in ids]
+        for block in blocks(groups, lengths, batch_size, n_tokens):
+            prefixes = self._prefixes(block, ids)
+            for members, owners in block.rests:
+                starts = [block.groups[k].length for k in owners]
+                rest = [ids[k][n:] for k, n in zip(members, starts, strict=True)]
+                yield members, self._rows_after(prefixes, rest, owners)
+        together = {k for group in groups for k in group.members}
+        alone = sorted(set(range(len(ids))) - together, key=lambda k: -lengths[k])
+        while alone:
+            n = batch_size
+            if self.plan.device == "cpu":
+                n = rows_that_fit(lengths[alone[0]], batch_size, n_tokens)
+            some, alone = alone[:n], alone[n:]
+            yield some, self._rows([ids[k] for k in some])
+
     @torch.inference_mode()
-    def encode(self, texts: list[str]) -> Embedded:
-        """Embed one batch."""
-        ids, was_cut = zip(*(self._token_ids(text) for text in texts), strict=True)
-        length = torch.tensor([len(row) for row in ids])
-        tokens = torch.zeros(len(ids), int(length.max()), dtype=torch.long)
-        for k, row in enumerate(ids):
-            tokens[k, : len(row)] = torch.tensor(row)
-        attended = torch.arange(tokens.shape[1]) < length[:, None]
+    def _groups(self, ids) -> list[Group]:
+        """Find what may be computed once, by a model that can."""
+        at_most = longest_shared(self.model.config.get_text_config())
+        short = [k for k, row in enumerate(ids) if len(row) <= at_most]
+        groups = [
+            group._replace(members=[short[k] for k in group.members])
+            for group in shared_prefixes([ids[k] for k in short])
+        ]
+        if groups and not can_share(self.model, ids[groups[0].members[0]]):
+            return []
+        return groups
+
+    @torch.inference_mode()
+    def _prefixes(self, block, ids) -> PrefixStates:
+        prefixes = [ids[group.members[0]][: group.length] for group in block.groups]
+        return PrefixStates(self.model, self.plan.layer, prefixes)
+
+    @torch.inference_mode()
+    def _rows_after(self, prefixes, ids, owners) -> np.ndarray:
+        states, length = prefixes.states_after(ids, owners)
+        return self._pooled(
+            states, length, prefixes.sums[owners], prefixes.length[owners]
+        )
+
+    @torch.inference_mode()
+    def _rows(self, ids) -> np.ndarray:
+        tokens, length = padded(ids)
         device = self.model.device
-        states = self._states(tokens.to(device), attended.long().to(device))
+        states, _ = run(
+            self.model,
+            self.plan.layer,
+            input_ids=tokens.to(device),
+            attention_mask=mask(tokens, length).long().to(device),
+            **self.options,
+        )
+        return self._pooled(states, length)
+
+    def _pooled(self, states, length, sums=0.0, before=0) -> np.ndarray:
+        """Read rows from states; ``sums`` of the ``before`` tokens before them."""
         if self.plan.pooling == "last":
-            rows = states[torch.arange(len(ids)), length - 1].float()
+            rows = states[torch.arange(len(length)), length - 1].float()
         else:
-            weight = attended[:, :, None].to(device)
-            rows = (states.float() * weight).sum(1) / length[:, None].to(device)
+            attended = mask(states, length)[:, :, None].to(states.device)
+            total = (states.float() * attended).sum(1) + sums
+            rows = total / (length + before)[:, None].to(states.device)
         if self.plan.normalize:
             rows = torch.nn.functional.normalize(rows, dim=1)
-        return Embedded(rows.cpu().numpy(), self._cuts(was_cut))
+        return rows.cpu().numpy()
 
     def is_cut(self, text: str) -> bool:
         """Whether a text is longer than what is read of it."""
         return self._token_ids(text)[1]
 
-    def _states(self, tokens, mask):
-        is_last = self.plan.layer == -1
-        out = self.model(
-            input_ids=tokens,
-            attention_mask=mask,
-            output_hidden_states=not is_last,
-            **self.options,
-        )
-        return out.last_hidden_state if is_last else out.hidden_states[self.plan.layer]
-
-    def _token_ids(self, text: str) -> tuple[list[int], bool]:
+    def _token_ids(self, text: str) -> tuple[np.ndarray, bool]:
         words = self.tokenizer
         ids = words.ids(text)
         before, after = words.before, words.after
@@ -231,7 +317,7 @@ class StateEncoder(Encoder):
         if is_cut:
             spans = kept_spans(len(ids), int(room), self.plan.truncation_side)
             ids = [token for start, end in spans for token in ids[start:end]]
-        return [*before, *ids, *after] or [self._stand_in()], is_cut
+        return np.array([*before, *ids, *after] or [self._stand_in()]), is_cut
 
     def _stand_in(self) -> int:
         """Give the one token that stands for an empty text."""
@@ -242,3 +328,17 @@ class StateEncoder(Encoder):
             inner.pad_token_id,
         )
         return next((token for token in known if token is not None), 0)
+
+
+def _windows(texts: list[str]) -> Iterator[list[str]]:
+    """Cut texts into parts that are small enough to be tokenized at once."""
+    window: list[str] = []
+    n_characters = 0
+    for text in texts:
+        window.append(text)
+        n_characters += len(text)
+        if len(window) == WINDOW_TEXTS or n_characters > WINDOW_CHARACTERS:
+            yield window
+            window, n_characters = [], 0
+    if window:
+        yield window
