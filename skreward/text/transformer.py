@@ -113,7 +113,8 @@ class LLMEmbeddingTransformer(
     last token or the mean over tokens. The model is not trained. Every distinct text
     is embedded once in the life of the process, and with ``cache_dir`` once for all
     processes, so that a grid search over a Pipeline of raw texts pays for the
-    embedding once.
+    embedding once. A causal model computes the tokens of a prompt once for all
+    its responses.
 
     Parameters
     ----------
