@@ -49,6 +49,7 @@ HEAVY = {
     },
     "huggingface_hub": {"text.source"},
     "matplotlib": {"cli.demo", "plotting.axes", "report.charts"},
+    "dask": {"utils.lazy"},
     "pyarrow": {"cli.files"},
     "pandas": {"models.linear"},
     "polars": set(),

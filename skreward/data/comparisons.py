@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from skreward.utils.lazy import is_lazy, only_blocks
+
 # Up to here a copy of most items is worth the passes over the rest that it saves.
 COPIED_BYTES = 1 << 28
 
@@ -69,10 +71,17 @@ def _drop_unused(pairs):
     """Copy the items that occur if they are few, else share them all.
 
     A fold of a cross-validation uses most items: working around the rest costs less
-    than a copy of the embeddings in every worker.
+    than a copy of the embeddings in every worker. Of a Dask array whole blocks are
+    left out, and nothing is copied.
     """
     occurs = np.zeros(pairs.n_items, dtype=bool)
     occurs[pairs.index.ravel()] = True
+    if is_lazy(pairs.embeddings):
+        items, is_left = only_blocks(pairs.embeddings, occurs)
+        if items is pairs.embeddings:
+            return pairs
+        ids = None if pairs.prompt_ids is None else pairs.prompt_ids[is_left]
+        return pairs._with(items, (np.cumsum(is_left) - 1)[pairs.index], ids)
     share = occurs.mean()
     n_bytes = share * pairs.n_items * pairs.n_features * pairs.dtype.itemsize
     is_worth_it = share < (3 / 4 if n_bytes < COPIED_BYTES else 1 / 8)

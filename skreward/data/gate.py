@@ -33,6 +33,7 @@ from skreward.text.tables import (
 from skreward.utils import float16
 from skreward.utils.checks import check_prompts
 from skreward.utils.compat import check_sample_weight
+from skreward.utils.lazy import is_lazy, refuse_lazy
 
 PAIRS_CARRY_PROMPTS = (
     "prompt_ids go with rated items, and X holds pairs, which carry theirs: "
@@ -118,12 +119,15 @@ def dense_pairs(X):
             f"n_features) or an EmbeddingPairs, got shape {tuple(X.shape)}. "
             "For the rewards of candidates of any leading shape use predict_reward."
         )
+    refuse_lazy(X, "An array of pairs")
     return np.asarray(X)
 
 
 def check_items(estimator, items, *, reset, **check_params):
     """Validate the item view; sets or compares ``n_features_in_``."""
     refuse_texts(estimator, items)
+    if is_lazy(items):
+        return _check_lazy(estimator, items, reset)
     if sp.issparse(items) and items.dtype == np.float16:
         items = items.astype(np.float32)  # SciPy has no products of float16
     is_half = isinstance(items, np.ndarray) and items.dtype == np.float16
@@ -141,6 +145,15 @@ def check_items(estimator, items, *, reset, **check_params):
             items, estimator_name=type(estimator).__name__, input_name="X"
         )
     return items
+
+
+def _check_lazy(estimator, items, reset):
+    """Validate all but the numbers: products look at these, block by block."""
+    items = EmbeddingPairs(items, np.empty((0, 2), dtype=np.intp)).embeddings
+    if 0 in items.shape:
+        raise ValueError(f"X must hold items with features, got shape {items.shape}.")
+    validate_data(estimator, items, reset=reset, skip_check_array=True)
+    return items if items.dtype in FLOAT_DTYPES else items.astype(np.float64)
 
 
 def check_comparisons(
@@ -162,6 +175,8 @@ def check_comparisons(
     for all items, whether they occur or not, so that several fits share them.
     """
     split = take_apart(X, keeps_items=keeps_items)
+    if not getattr(estimator, "_fits_lazy", False):
+        refuse_lazy(split.items, f"{type(estimator).__name__}.fit")
     columns = {name: np.asarray(column) for name, column in (columns or {}).items()}
     if split.index is None:
         if columns:

@@ -9,6 +9,7 @@ import scipy.sparse as sp
 
 from skreward.data.shown import html_of
 from skreward.utils.checks import check_index, refuse_missing
+from skreward.utils.lazy import check_blocks, is_lazy, refuse_lazy
 from skreward.utils.typing import Array, ArrayLike, Items
 
 __all__ = ["EmbeddingPairs"]
@@ -24,9 +25,11 @@ class EmbeddingPairs:
 
     Parameters
     ----------
-    embeddings : {array, sparse matrix} of shape (n_items, n_features)
-        One row an item, of any real dtype; `numpy.memmap`, float16 and
-        `scipy.sparse` are kept as they are.
+    embeddings : {array, sparse matrix, Dask array} of shape (n_items, n_features)
+        One row an item, of any real dtype; `numpy.memmap`, float16,
+        `scipy.sparse` and `dask.array.Array` are kept as they are. Chunks of a Dask
+        array hold whole rows, of a number that is known; see
+        :doc:`/guide/beyond_memory`.
 
     index : array-like of int, shape (n_pairs, 2)
         The rows of ``embeddings`` that each pair compares.
@@ -123,6 +126,7 @@ class EmbeddingPairs:
         -------
         pairs : EmbeddingPairs
         """
+        refuse_lazy(X, "EmbeddingPairs.from_dense")
         X = np.asarray(X)
         if X.ndim != 3 or X.shape[1] != 2:
             raise ValueError(
@@ -165,6 +169,8 @@ class EmbeddingPairs:
         pairs : EmbeddingPairs
             Dense items that are equal in every bit are stored once.
         """
+        for side in (chosen, rejected):
+            refuse_lazy(side, "EmbeddingPairs.from_chosen_rejected")
         chosen, rejected = _check_embeddings(chosen), _check_embeddings(rejected)
         if chosen.shape != rejected.shape:
             raise ValueError(
@@ -212,6 +218,7 @@ class EmbeddingPairs:
         """
         if response_axis not in (0, 1):
             raise ValueError(f"response_axis must be 0 or 1, got {response_axis!r}.")
+        refuse_lazy(embeddings, "EmbeddingPairs.from_candidates")
         if not isinstance(embeddings, np.ndarray):
             embeddings = np.asarray(embeddings)
         if embeddings.ndim != 3:
@@ -342,6 +349,8 @@ PairsOrItems = EmbeddingPairs | Items
 def _check_embeddings(embeddings: Any):
     if sp.issparse(embeddings):
         embeddings = embeddings.tocsr()
+    elif is_lazy(embeddings):
+        check_blocks(embeddings)
     elif not isinstance(embeddings, np.ndarray):
         embeddings = np.asarray(embeddings)
     if embeddings.ndim != 2:

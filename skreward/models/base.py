@@ -17,6 +17,7 @@ from skreward.data.gate import (
 from skreward.data.pairs import EmbeddingPairs, PairsOrItems
 from skreward.metrics import order_consistency_scorer
 from skreward.utils.arrays import compute_dtype, rows_as
+from skreward.utils.lazy import is_lazy, map_rows, refuse_lazy
 from skreward.utils.page import PageMixin
 from skreward.utils.typing import Array, ArrayLike
 
@@ -29,9 +30,20 @@ class BaseRewardModel(PageMixin, RegressorMixin, BaseEstimator, metaclass=ABCMet
     A subclass fits, and gives the rewards of validated items in `_reward`.
     """
 
+    # Whether `fit` takes items in a Dask array; everything else does.
+    _fits_lazy = False
+
     @abstractmethod
     def _reward(self, items):
         """Rewards of validated items, shape (n_items,)."""
+
+    def _rewards(self, items):
+        """Rewards of validated items, block by block where they are a Dask array."""
+        if not is_lazy(items):
+            return self._reward(items)
+        return map_rows(
+            _reward_of_block, items, self, width=1, dtype=compute_dtype(items)
+        )[:, 0]
 
     def predict(self, X: PairsOrItems) -> Array:
         """Reward of every item, or margin of every pair.
@@ -72,7 +84,7 @@ class BaseRewardModel(PageMixin, RegressorMixin, BaseEstimator, metaclass=ABCMet
             )
             return first - second
         split = take_apart(X)
-        reward = self._reward(check_items(self, split.items, reset=False))
+        reward = self._rewards(check_items(self, split.items, reset=False))
         if split.index is None:
             return reward
         return reward[split.index[:, 0]] - reward[split.index[:, 1]]
@@ -100,7 +112,7 @@ class BaseRewardModel(PageMixin, RegressorMixin, BaseEstimator, metaclass=ABCMet
         check_is_fitted(self)
         if isinstance(X, EmbeddingPairs):
             split = take_apart(X)
-            reward = self._reward(check_items(self, split.items, reset=False))
+            reward = self._rewards(check_items(self, split.items, reset=False))
             return reward[split.index]
         refuse_texts(self, X)
         if not sp.issparse(X) and not hasattr(X, "shape"):
@@ -108,8 +120,10 @@ class BaseRewardModel(PageMixin, RegressorMixin, BaseEstimator, metaclass=ABCMet
         shape = X.shape
         if len(shape) == 0:
             raise ValueError("X must have shape (..., n_features), got a scalar.")
-        items = X if len(shape) == 2 else np.asarray(X).reshape(-1, shape[-1])
-        return self._reward(check_items(self, items, reset=False)).reshape(shape[:-1])
+        if len(shape) != 2:
+            refuse_lazy(X, "An array of candidates")
+            X = np.asarray(X).reshape(-1, shape[-1])
+        return self._rewards(check_items(self, X, reset=False)).reshape(shape[:-1])
 
     def score(
         self,
@@ -149,6 +163,10 @@ class BaseRewardModel(PageMixin, RegressorMixin, BaseEstimator, metaclass=ABCMet
         tags.input_tags.sparse = True
         tags.input_tags.three_d_array = True
         return tags
+
+
+def _reward_of_block(block, start, model):
+    return model._reward(check_items(model, block, reset=False))[:, np.newaxis]
 
 
 def require_pairs(X, method="predict_preference_proba"):

@@ -19,11 +19,13 @@ from skreward.models.annotated import (
 )
 from skreward.models.linear import LinearReward
 from skreward.objectives import OBJECTIVES, TIES
+from skreward.solvers.dask_items import DaskItemMatrix
 from skreward.solvers.items import ItemMatrix
 from skreward.solvers.linear import LinearProblem, solve_paths
 from skreward.utils.arrays import compute_dtype
 from skreward.utils.checks import check_device
 from skreward.utils.compat import Interval, StrOptions, fit_context
+from skreward.utils.lazy import is_lazy, refuse_lazy
 from skreward.utils.typing import (
     AnnotatorEffects,
     Array,
@@ -229,6 +231,7 @@ class BradleyTerryRegressor(LinearReward):
     True
     """
 
+    _fits_lazy = True
     _parameter_constraints = {  # noqa: RUF012
         "link": [StrOptions(set(OBJECTIVES))],
         "ties": [StrOptions({"half", *TIES})],
@@ -458,7 +461,8 @@ class BradleyTerryRegressor(LinearReward):
 
     def _item_matrix(self, items):
         if self.device in ("auto", "cpu"):
-            return ItemMatrix(items)
+            return DaskItemMatrix(items) if is_lazy(items) else ItemMatrix(items)
+        refuse_lazy(items, f"device={self.device!r}")
         if sp.issparse(items):
             raise ValueError(
                 f"device={self.device!r} needs dense embeddings, got a sparse matrix. "

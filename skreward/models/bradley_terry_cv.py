@@ -136,6 +136,7 @@ class BradleyTerryRegressorCV(LinearReward):
     True
     """
 
+    _fits_lazy = True
     _parameter_constraints = {  # noqa: RUF012
         "link": [StrOptions(set(OBJECTIVES))],
         "alphas": [Interval(Integral, 1, None, closed="left"), "array-like"],

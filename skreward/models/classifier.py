@@ -1,11 +1,13 @@
 """A reward from any binary classifier: which responses tend to win."""
 
+import warnings
 from dataclasses import replace
 from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state, get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import has_fit_parameter
@@ -13,10 +15,16 @@ from sklearn.utils.validation import has_fit_parameter
 from skreward.data.gate import check_comparisons
 from skreward.data.pairs import PairsOrItems
 from skreward.models.base import BaseRewardModel, mean_reward, sample_of
+from skreward.solvers.dask_items import DaskItemMatrix
+from skreward.solvers.logistic import fit_logistic
 from skreward.utils.compat import HasMethods, Interval, fit_context
+from skreward.utils.lazy import is_lazy
 from skreward.utils.typing import ArrayLike, RandomState
 
 __all__ = ["PairwiseClassifierReward"]
+
+# Parameters of a LogisticRegression on items in a Dask array.
+FREE_WHERE_LAZY = ("C", "fit_intercept", "max_iter", "tol")
 
 
 class PairwiseClassifierReward(BaseRewardModel):
@@ -96,6 +104,7 @@ class PairwiseClassifierReward(BaseRewardModel):
     True
     """
 
+    _fits_lazy = True
     _parameter_constraints = {  # noqa: RUF012
         "estimator": [HasMethods(["fit"]), None],
         "max_pairs": [Interval(Integral, 1, None, closed="left"), None],
@@ -204,7 +213,8 @@ class PairwiseClassifierReward(BaseRewardModel):
         """Set the fitted attributes; gives the rewards of the items."""
         self.estimator_ = classifier
         self.sample_ = sample_of(comparisons.items)
-        reward = logit(classifier, comparisons.items)
+        self.offset_ = 0.0
+        reward = self._rewards(comparisons.items)
         self.offset_ = mean_reward(reward, comparisons.item_weight)
         return reward - self.offset_
 
@@ -238,6 +248,9 @@ class PairwiseClassifierReward(BaseRewardModel):
 
 def _fit_classifier(classifier, comparisons):
     """Fit a classifier on wins and losses, in the form that it takes."""
+    if is_lazy(comparisons.items):
+        _fit_lazily(classifier, comparisons)
+        return
     if hasattr(classifier, "_fit_wins"):
         classifier._fit_wins([classifier], [wins_of(comparisons)])
         return
@@ -250,6 +263,40 @@ def _fit_classifier(classifier, comparisons):
     if comparisons.prompt_ids is not None and has_fit_parameter(classifier, "groups"):
         more["groups"] = comparisons.prompt_ids[rows]
     classifier.fit(comparisons.items[rows], won, **more)
+
+
+def _fit_lazily(classifier, comparisons):
+    """Fit a LogisticRegression on items in a Dask array, to its own objective."""
+    from sklearn.linear_model import LogisticRegression
+
+    free = {name: getattr(classifier, name, None) for name in FREE_WHERE_LAZY}
+    plain = LogisticRegression(**free)
+    if type(classifier) is not LogisticRegression or (
+        classifier.get_params() != plain.get_params()
+    ):
+        raise TypeError(
+            "Of the classifiers LogisticRegression alone takes items in a Dask array, "
+            f"with {', '.join(FREE_WHERE_LAZY)} of its parameters; got {classifier!r}."
+        )
+    plain._validate_params()
+    items = DaskItemMatrix(comparisons.items)
+    found = fit_logistic(items, wins_of(comparisons), **free)
+    if not found.converged:
+        warnings.warn(
+            f"L-BFGS stopped after {found.n_iter} iterations with its gradient at "
+            f"{found.reduction:.1e} of the first (tol={classifier.tol:g}). Increase "
+            "max_iter, or decrease C.",
+            ConvergenceWarning,
+            stacklevel=4,
+        )
+    # As scikit-learn does: float32 alone is not float64.
+    dtype = np.float32 if comparisons.items.dtype == np.float32 else np.float64
+    theta = found.theta if classifier.fit_intercept else np.zeros(1)
+    classifier.classes_ = np.array([0, 1])
+    classifier.coef_ = found.coef.astype(dtype)[np.newaxis]
+    classifier.intercept_ = theta.astype(dtype)
+    classifier.n_iter_ = np.array([found.n_iter], dtype=np.int32)
+    classifier.n_features_in_ = items.shape[1]
 
 
 def wins_of(comparisons):

@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from skreward.data.gate import take_apart
 from skreward.data.pairs import EmbeddingPairs
 from skreward.utils.compat import HasMethods, fit_context
+from skreward.utils.lazy import refuse_lazy
 from skreward.utils.page import PageMixin
 from skreward.utils.typing import Array
 
@@ -185,6 +186,7 @@ class ItemwiseTransformer(  # type: ignore[call-arg]
 
 def _occurring(X):
     """Drop every item that is in no pair: here it would be learned from."""
+    refuse_lazy(getattr(X, "embeddings", X), "ItemwiseTransformer")
     return X.compact() if isinstance(X, EmbeddingPairs) else X
 
 

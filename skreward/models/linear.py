@@ -16,6 +16,7 @@ from skreward.solvers.covariance import MAX_FEATURES, coef_covariance
 from skreward.solvers.items import item_rewards
 from skreward.utils.arrays import compute_dtype, rows_as
 from skreward.utils.checks import check_real
+from skreward.utils.lazy import refuse_lazy
 from skreward.utils.typing import ArrayLike
 
 BLOCK_ROWS = 4096
@@ -68,6 +69,7 @@ class LinearReward(LikelihoodReward):
             return super().predict(X)
         self._check_covariance("return_std")
         split = take_apart(X)
+        refuse_lazy(split.items, "return_std=True")
         items = check_items(self, split.items, reset=False)
         n = items.shape[0] if split.index is None else len(split.index)
         mean, std = np.empty((2, n), dtype=compute_dtype(items))
@@ -190,6 +192,7 @@ class LinearReward(LikelihoodReward):
         """Groups of dependent pairs, or None; refuses what has no covariance."""
         if self.covariance is None:
             return None
+        refuse_lazy(comparisons.items, f"covariance={self.covariance!r}")
         n_features = comparisons.items.shape[1]
         if n_features > MAX_FEATURES:
             raise ValueError(

@@ -16,6 +16,7 @@ from skreward.networks.jobs import Job, Settings, start
 from skreward.objectives import OBJECTIVES
 from skreward.utils.checks import check_device
 from skreward.utils.compat import Interval, StrOptions
+from skreward.utils.lazy import refuse_lazy
 
 MIN_VALIDATION_PAIRS = 5
 CONSTRAINTS = {
@@ -229,6 +230,8 @@ def fit_together(models, X, y, weights=None):
         raise TypeError(f"Only networks of one class are fitted together, got {names}.")
     for pairs, labels in zip(X, y, strict=True):
         require_labels_of(pairs, labels)
+    for pairs in X:
+        refuse_lazy(pairs.embeddings, f"{type(models[0]).__name__}.fit")
     X = _over_one_array(X)
     index = np.concatenate([pairs.index for pairs in X])
     whole = take_apart(EmbeddingPairs(X[0].embeddings, index, X[0].prompt_ids))

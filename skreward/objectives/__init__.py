@@ -3,6 +3,7 @@
 from skreward.objectives.annotators import Annotators
 from skreward.objectives.base import NO_THETA, NUMPY, Link, Objective, Observed
 from skreward.objectives.bradley_terry import BradleyTerry
+from skreward.objectives.classification import Intercept
 from skreward.objectives.thurstone import Thurstone
 from skreward.objectives.ties import Davidson, RaoKupper, Ties
 
@@ -20,6 +21,7 @@ __all__ = [
     "Annotators",
     "BradleyTerry",
     "Davidson",
+    "Intercept",
     "Link",
     "Objective",
     "Observed",

@@ -58,7 +58,8 @@ class ItemMatrix:
     def gradient(self, item_gradient):
         """Items.T @ item_gradient, (n_features,) or (n_features, k), in float64."""
         item_gradient, exponent = lifted(item_gradient)
-        return times_power(_gradient(self._items, item_gradient), exponent)
+        gradient = gradient_of(self._items, item_gradient)
+        return times_power(gradient, exponent)
 
     def differences(self, index):
         """items[index[:, 0]] - items[index[:, 1]], dense or sparse as the items."""
@@ -86,7 +87,8 @@ class ItemMatrix:
         return extent(lambda block: self._items[:, block], features, index)
 
 
-def _gradient(items, item_gradient):
+def gradient_of(items, item_gradient):
+    """Items.T @ item_gradient, (n_features,) or (n_features, k), as `item_rewards`."""
     if items.dtype == np.float16:
         return float16.gradient(items, item_gradient)
     item_gradient = item_gradient.astype(items.dtype)
