@@ -34,6 +34,7 @@ def pairs_within(prompts, rewards, rng):
 
 def first_component(embeddings, prompts):
     """Give each prompt's place along the first principal component of the means."""
+    embeddings = embeddings.astype(np.float32)
     means = np.stack(
         [embeddings[prompts == p].mean(axis=0) for p in np.unique(prompts)]
     )
