@@ -148,7 +148,8 @@ class LinearProblem:
             n_pairs = max(MIN_CURVATURE_PAIRS, per_feature)
         sample = self._sample(n_pairs)
         z = items.differences(self._index[sample])
-        self._unit, size = self._measure(z, () if like is None else like._dead)
+        self._dead = np.zeros(0, dtype=int) if like is None else like._dead
+        self._unit, size = self._measure(z)
         self._dead = np.flatnonzero(np.isinf(self._unit))
         theta = objective.initial(self._seen)
         origin = np.concatenate([np.zeros(items.shape[1]), theta])
@@ -230,7 +231,7 @@ class LinearProblem:
         chosen = np.random.default_rng(0).choice(n_pairs, max_pairs, replace=False)
         return np.sort(chosen)
 
-    def _measure(self, z, dead):
+    def _measure(self, z):
         """Find each feature's largest difference, infinite if rounding, and its size.
 
         What seems to be rounding in a sample is looked for in all pairs, but for what
@@ -239,13 +240,13 @@ class LinearProblem:
         apart = largest(z)
         if not np.isfinite(apart).all():
             raise out_of_range(self.items.dtype)
-        apart[dead] = np.inf
+        apart[self._dead] = 0.0
         size = self.items.sizes(self._index[:SIZED_PAIRS].ravel())
         least = least_spread(apart, size, self.items.dtype)
-        doubtful = np.flatnonzero(apart <= least)
+        doubtful = np.setdiff1d(np.flatnonzero(apart <= least), self._dead)
         if len(doubtful):
             apart[doubtful], size[doubtful] = self.items.extent(doubtful, self._index)
-            apart[apart <= least_spread(apart, size, self.items.dtype)] = np.inf
+        apart[apart <= least_spread(apart, size, self.items.dtype)] = np.inf
         return apart, size
 
     def _at(self, position, alpha=0.0):

@@ -175,3 +175,24 @@ def test_a_device_multiplies_many_too():
     coef, item_gradient = np.eye(4, 5) * np.logspace(-200, 200, 5), items[:, :2]
     assert_allclose(there.rewards(coef), here.rewards(coef))
     assert_allclose(there.gradient(item_gradient), here.gradient(item_gradient))
+
+
+def test_features_that_differ_are_not_looked_at_twice(monkeypatch):
+    rng = np.random.default_rng(0)
+    items = rng.standard_normal((40, 5))
+    items[:, [0, 2, 4]] = 1.0
+    index = np.arange(40).reshape(-1, 2)
+    seen = Comparisons(items, index, np.ones(20), np.ones(20), np.ones(40), None)
+    extent, doubtful = ItemMatrix.extent, []
+
+    def watched(self, features, index):
+        doubtful.append(features.tolist())
+        return extent(self, features, index)
+
+    monkeypatch.setattr(ItemMatrix, "extent", watched)
+    whole = LinearProblem(ItemMatrix(items), seen, OBJECTIVES["logistic"])
+    part = LinearProblem(ItemMatrix(items), seen, OBJECTIVES["logistic"], whole)
+    assert doubtful == [[0, 2, 4]]
+    for problem in (whole, part):
+        coef = problem.solve(0.1, max_iter=99, tol=1e-3).coef
+        assert_array_equal(coef != 0, [False, True, False, True, False])
