@@ -8,13 +8,13 @@ PATH = Path(__file__).with_name("choices.json")
 CANDIDATES = {
     "mlp": [
         {"learning_rate_init": rate, "alpha": alpha}
-        for rate in (3e-4, 1e-3, 3e-3)
-        for alpha in (1e-4, 1e-3, 1e-2)
+        for rate in (1e-3, 3e-3, 1e-2)
+        for alpha in (3e-4, 3e-3, 3e-2)
     ],
     "lgbm": [
         {"learning_rate": rate, "num_leaves": leaves}
         for rate in (0.05, 0.1, 0.2)
-        for leaves in (4, 8, 16)
+        for leaves in (2, 4, 8)
     ],
 }
 DEFAULT = 4

@@ -21,13 +21,18 @@ classifier (`clf-lgbm`); linear ones (`bt-linear`, `clf-linear`) stand beside th
 
 A seed draws which quarter of the prompts tests, the pairs, the labels and the weights
 at the start. Models are compared on the same pairs and labels. **Matched training** is
-the same for both networks: scaled items, the same shape (256-128) and batches, stopping
-on the log-loss of held-out prompts, best weights kept, learning rate and penalty chosen
-per encoder, data set and model on other seeds from the same list. **The paper's
-recipe** is its released code: raw items, rows split at random into training and
-validation, last weights kept. Its networks have 1024-512 units; here both trainings
-have 256-128, and a part is run at the paper's width beside it.
+the same for both networks: scaled items, the same shape (256-128) and as many batches,
+stopping on the log-loss of held-out prompts, a fifth, best weights kept, learning rate
+and penalty chosen per encoder, data set and model on other seeds from the same list.
+The paper's networks have 1024-512 units.
+"""
 
+BY_PAPER = """\
+**The paper's recipe** is its released code: raw items, rows split at random into
+training and validation, last weights kept; here with 256-128 units too.
+"""
+
+MEASURES = """\
 Noise is the measured share of labels that contradict the true reward, not beta; pairs
 of equal reward, many in `arenabench`, have no right label and are not in it.
 **Order consistency** is the share of a test prompt's pairs of responses in the true
@@ -44,9 +49,12 @@ test of that too. Verdicts go by order consistency; where the gain is decided ot
 they say so.
 """
 
-CLAIMS = """\
+CLAIMS_BY_PAPER = """\
 “The paper's recipe” and “matched, on its blocks” are the same blocks; the line after
 them is what the training changes. “Matched” is the whole grid.
+"""
+
+CLAIMS = """\
 Where nothing is decided, the verdict says which difference would have been found in
 four of five such studies."""
 
@@ -77,8 +85,9 @@ seeds (`python -m benchmarks.study.tune`). A star is at an edge of the candidate
 value beyond it was not tried."""
 
 
-def abstract(n_seeds):
+def abstract(n_seeds, by_paper):
     """Say what was done, before what came out."""
+    once_more = ", and once more as its released code trains them" if by_paper else ""
     over = (
         "the test prompts of one seed: how seeds vary is not in them"
         if n_seeds == 1
@@ -87,16 +96,21 @@ def abstract(n_seeds):
     return (
         "The study of Sun, Shen and Ton (ICLR 2025) compared Bradley-Terry rewards "
         "with classifiers on embeddings in 12,960 runs. Here its grid is run on public "
-        "judged responses, with the two networks trained alike, and once more as its "
-        "released code trains them. Differences are of order consistency, with 95 % "
-        f"intervals over {over}."
+        f"judged responses, with the two networks trained alike{once_more}. "
+        f"Differences are of order consistency, with 95 % intervals over {over}."
     )
 
 
-def set_up(data, pools, tasks):
+def claims(by_paper):
+    """Say how the tables of claims are read."""
+    return f"{CLAIMS_BY_PAPER if by_paper else ''}{CLAIMS}"
+
+
+def set_up(data, pools, tasks, by_paper):
     """Say what was compared, and how; data other than the encoders' are only named."""
     other = (
         f"Responses and true rewards of {', '.join(data)}: the pools "
         f"{', '.join(pools)}, and the true rewards {', '.join(tasks)}.\n"
     )
-    return ["## Set-up\n", DATA if data == ["encoders"] else other, METHOD]
+    data = DATA if data == ["encoders"] else other
+    return ["## Set-up\n", data, METHOD, *[BY_PAPER] * by_paper, MEASURES]

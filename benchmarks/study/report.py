@@ -13,6 +13,7 @@ from benchmarks.study.claims import (
     MATCHED,
     METRICS,
     PAPER,
+    PAPER_RECIPE,
     answer,
     under,
 )
@@ -21,7 +22,12 @@ from benchmarks.study.encoded import ENCODERS
 from benchmarks.study.heterogeneity import between, forest
 from benchmarks.study.intervals import crossed, resampled
 from benchmarks.study.scores import BASELINES, NETWORKS, Scores, balanced
-from benchmarks.study.settings import PAPER_MODELS
+from benchmarks.study.settings import (
+    LINEAR_MODELS,
+    PAPER_MODELS,
+    PAPER_RECIPES,
+    WIDE,
+)
 from benchmarks.study.tables import (
     FAMILIES,
     NAMES,
@@ -66,7 +72,7 @@ def write_report(rows, folder):
         *_opening(scores),
         *_abstract(answers, scores),
         *_set_up(scores),
-        *_claims(answers, drawn),
+        *_claims(answers, scores, drawn),
         *_ablations(scores, drawn),
         *_heterogeneity(scores, drawn),
         *_by_data_set(scores, answers),
@@ -93,11 +99,12 @@ def _opening(scores):
     grid = scores.where(recipe="matched", pairing="same", model=PAPER_MODELS)
     others = len(scores) - len(grid)
     part = grid.take(balanced(grid))
-    lines = [
-        f"# The annotation study: {len(grid):,} of {GRID:,} settings\n",
-        f"Beside the grid: {others:,} settings with cross-prompt pairs, linear models, "
-        "the paper's recipes, or baselines.",
-    ]
+    lines = [f"# The annotation study: {len(grid):,} of {GRID:,} settings\n"]
+    if others:
+        lines.append(f"Beside the grid: {others:,} settings of {_beside(scores)}.")
+    missing = [pool for pool in ENCODERS if pool not in grid.levels("pool")]
+    if grid.mask(pool=ENCODERS).any() and missing:
+        lines.append(f"Not run yet: the grid by {', '.join(missing)}.")
     left = len(grid) - len(part)
     if left:
         lines.append(
@@ -114,19 +121,37 @@ def _opening(scores):
     return lines
 
 
+def _beside(scores):
+    """Name what there is beside the grid."""
+    kinds = {
+        "pairs across prompts": {"pairing": "cross"},
+        "linear models": {"model": LINEAR_MODELS},
+        "other trainings": {"recipe": (WIDE, *PAPER_RECIPES)},
+        "baselines": {"model": BASELINES},
+    }
+    return ", ".join(k for k, levels in kinds.items() if scores.mask(**levels).any())
+
+
 def _set_up(scores):
     pools = [pool for pool in scores.levels("pool") if pool != "-"]
-    return prose.set_up(scores.levels("data"), pools, scores.levels("task"))
+    data, tasks = scores.levels("data"), scores.levels("task")
+    return prose.set_up(data, pools, tasks, _is_by_paper(scores))
 
 
 def _abstract(answers, scores):
     seeds = scores.where(recipe="matched", model=PAPER_MODELS).levels("seed")
-    lines = ["## In short\n", prose.abstract(len(seeds)) + "\n"]
+    opening = prose.abstract(len(seeds), _is_by_paper(scores))
+    lines = ["## In short\n", opening + "\n"]
     lines.append(f"- **Baselines.** {_baseline_sentence(scores)}{_similar(scores)}")
     for claim, findings in answers:
         lines.append(f"- **{claim.title}.** The paper says {claim.said}")
         lines += [f"  - {sentence}" for sentence in _verdicts(findings)]
     return [*lines, ""]
+
+
+def _is_by_paper(scores):
+    """Whether the paper's recipe was run."""
+    return PAPER_RECIPE in scores.levels("recipe")
 
 
 def _similar(scores):
@@ -164,7 +189,7 @@ def _first(finding):
     return finding.estimates[METRICS[0]]
 
 
-def _claims(answers, drawn):
+def _claims(answers, scores, drawn):
     shown = {
         "Under noise": "noise.png",
         "More labels": "quantity.png",
@@ -172,7 +197,8 @@ def _claims(answers, drawn):
     }
     tested = sum(bool(f.verdict) for _, findings in answers for f in findings)
     lines = ["## What the paper said, and what came out\n"]
-    lines.append(f"{prose.CLAIMS} P-values are corrected for {tested} tests.\n")
+    how = prose.claims(_is_by_paper(scores))
+    lines.append(f"{how} P-values are corrected for {tested} tests.\n")
     for claim, findings in answers:
         lines += [f"### {claim.title}\n", *_figure(shown.get(claim.title), drawn)]
         lines += _findings([f for f in findings if f.question.says])
@@ -402,7 +428,7 @@ def _cost(everything, rows):
 
 def _tables_page(scores, everything, answers):
     lines = ["# Tables of the annotation study\n", prose.TABLES + "\n"]
-    lines += ["## All differences\n", prose.CLAIMS + "\n"]
+    lines += ["## All differences\n", prose.claims(_is_by_paper(scores)) + "\n"]
     for claim, findings in answers:
         lines += [f"### {claim.title}\n", *_findings(findings)]
     lines += all_tables(scores)

@@ -71,9 +71,7 @@ def problem_of(settings, train, test, labels):
             for part in (train, test)
         )
     asked = [labels[setting] for setting in settings]
-    held_out = models.HELD_OUT[settings[0].pairing]
-    seed = settings[0].seed
-    return models.Problem(items, train.prompts, asked, unseen, seed, held_out)
+    return models.Problem(items, train.prompts, asked, unseen, settings[0].seed)
 
 
 def _row(setting, fitted, labels, scorer):

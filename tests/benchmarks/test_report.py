@@ -116,6 +116,11 @@ def test_verdicts_stand_in_the_abstract_once_a_claim(tmp_path, undrawn):
     assert worse.count("**is the other way round** (-0.03") == 2
     assert "“split by prompt” moves the comparison of classifier" in text
     assert "the two networks order 0.6" in short
+    assert "and once more as its released code trains them" in short
+    others = "pairs across prompts, linear models, other trainings, baselines."
+    assert re.search(rf"^Beside the grid: [\d,]+ settings of {others}$", text, re.M)
+    missing = "minilmL3, mpnet, smollm2_last, wordllama"
+    assert f"\nNot run yet: the grid by {missing}.\n" in text
     by_set = text.partition(
         "| difference, matched training | arenabench | judged_dev |"
     )
@@ -196,6 +201,8 @@ def test_further_encoders_are_in_a_table_of_their_own(tmp_path, undrawn):
         (tmp_path / name).read_text() for name in ("report.md", "tables.md")
     )
     assert text.startswith("# The annotation study: 108 of 12,960 settings\n")
+    for page in text, tables:
+        assert "The paper's recipe" not in page
     grid, further = tables.split("## Further encoders")
     assert "gemma_mean" not in grid
     assert "| gemma_mean | bt-mlp |" in further

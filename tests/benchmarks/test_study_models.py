@@ -171,10 +171,14 @@ def test_networks_differ_in_their_objective_alone(problem, monkeypatch):
         raise StopIteration
 
     monkeypatch.setattr(models, "fit_together", spy)
-    across = problem._replace(held_out=models.HELD_OUT["cross"])
     for model in "bt-mlp", "clf-mlp":
         with pytest.raises(StopIteration):
-            fit(model, across)
+            fit(model, problem)
+    for network, many in zip(fitted, ("pairs", "items"), strict=True):
+        for each, asked in zip(network, problem.asked, strict=True):
+            index, _, _ = models.merged(asked)
+            n = {"pairs": len(index), "items": len(np.unique(index))}[many]
+            assert n / 4 <= each.pop("batch_size") < n / 4 + 1
     (ours, *_), (theirs, *_) = fitted
     for name in set(ours) - set(theirs):
         assert name in ("link", "ties", "max_pairs")
@@ -191,11 +195,11 @@ def test_candidates_are_as_many_for_every_model():
 def test_wide_is_the_paper_s_layers(problem, monkeypatch):
     made = []
 
-    def spy(problem, choice, make):
+    def spy(make, n_observations, problem, choice):
         made.append(make(**choice).hidden_layer_sizes)
         return []
 
-    monkeypatch.setattr(models, "_networks", lambda make, p, c: spy(p, c, make))
+    monkeypatch.setattr(models, "_networks", spy)
     for recipe in "matched", "matched+wide":
         fit("bt-mlp", problem, recipe)
     assert made == [(256, 128), (1024, 512)]
