@@ -5,7 +5,7 @@
         --data judged_dev.jsonl.gz
 
 Without a model: a Llama of 12 layers with weights that are made up, one thread,
-float32, prompts and responses of made-up tokens. With one: the responses of the first
+float32, prompts and responses of made-up tokens. With one: responses to the longest
 prompts in the data, through `LLMEmbeddingTransformer`. Both ways take turns; seconds
 are of the processor, the better turn of each counts.
 """
@@ -141,13 +141,14 @@ def in_order(encoder, texts):
 
 
 def judged(path, n_prompts, n_responses):
-    """Take the first prompts that have enough responses."""
+    """Take the longest prompts that have enough responses."""
     by_prompt: dict[str, list] = {}
     with gzip.open(path, "rt") as file:
         for line in file:
             row = json.loads(line)
             by_prompt.setdefault(row["prompt"], []).append(row["response"])
     enough = [(p, r) for p, r in by_prompt.items() if len(r) >= n_responses]
+    enough.sort(key=lambda item: -len(item[0]))
     return [
         {"prompt": prompt, "response": response}
         for prompt, some in enough[:n_prompts]

@@ -109,7 +109,7 @@ class _PrefixLayer(DynamicLayer):
     def __init__(self, keys, values, owner, width):
         super().__init__()
         self.lazy_initialization(keys, values)
-        self.keys, self.values = keys, values
+        self.keys, self.values = self.prefix = keys, values
         self.owner, self.width = owner, width
 
     def get_seq_length(self, *args) -> int:
@@ -120,7 +120,7 @@ class _PrefixLayer(DynamicLayer):
         """Give keys and values of the whole texts."""
         return tuple(
             torch.cat([prefix[:, :, -self.width :][self.owner], new], dim=2)
-            for prefix, new in ((self.keys, key_states), (self.values, value_states))
+            for prefix, new in zip(self.prefix, (key_states, value_states), strict=True)
         )
 
 
