@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from skreward.cli.arrays import is_arrays
 from skreward.cli.columns import find_form, with_columns
 from skreward.cli.comparison import gives_proba, proba_of, score_pairs
 from skreward.cli.features import embedding_width
@@ -15,10 +16,9 @@ from skreward.cli.preferences import read_rows, warn_of_left_out
 from skreward.cli.printing import count, say, show_results, written
 from skreward.cli.ranks import ranks_within
 from skreward.cli.remarks import remarks_on_baselines, remarks_on_labels
-from skreward.cli.stored import items_of, read_pairs, rows_of, stored_texts
+from skreward.cli.stored import is_stored, items_of, read_pairs, rows_of, stored_texts
 from skreward.cli.table import DataError
 from skreward.data.leaks import known_prompts, trained_on
-from skreward.data.shards import is_folder
 from skreward.metrics import best_of_n_curve
 from skreward.metrics.pairs import pair_agreement
 
@@ -29,7 +29,7 @@ def evaluate(path, data, output, *, suffix, expected, reading) -> dict[str, Any]
     # What is wrong with the data is told before a model is loaded for them.
     preferences = read_pairs(data, **reading)
     delimiter = reading["delimiter"]
-    fitted = load_model(path, **expected)
+    fitted = load_model(path, **expected, takes_rows=is_arrays(data))
     features, model = fitted[0], fitted[1:]
     writer = _pairs_writer(preferences, model, output, suffix, delimiter)
     rows = rows_of(preferences.items, features)
@@ -113,7 +113,9 @@ def _evaluate(fitted, model, pairs, preferences, margin):
         results.append(
             score_pairs("model, new prompts", model, pairs[new], of_new, margin[new])
         )
-    results.append(score_pairs("longer response", None, pairs, y, preferences.longer))
+    longer = preferences.longer
+    if longer is not None:
+        results.append(score_pairs("longer response", None, pairs, y, longer))
     results.append(score_pairs("coin", None, pairs, y, coin))
     notes += remarks_on_baselines(results, results[0], len(margin))
     return results, notes, n_trained
@@ -148,7 +150,7 @@ def score(
         [name + suffix for name in names],
         delimiter_for(output, delimiter),
     )
-    fitted = load_model(path, **expected)
+    fitted = load_model(path, **expected, takes_rows=is_arrays(data))
     features, model = fitted[0], fitted[1:]
     rewards = np.asarray(model.predict(rows_of(items, features)), dtype=float)
     if not np.isfinite(rewards).all():
@@ -169,7 +171,7 @@ def score(
 
 def _texts(data, delimiter, format, columns, drop_bad_rows):
     """Read the rows to score, of a table or of a folder of embeddings."""
-    if is_folder(data):
+    if is_stored(data):
         return stored_texts(data)
     table = with_columns(read_table(data, delimiter, format), columns)
     texts = read_rows(table, find_form(table), drop_bad_rows=drop_bad_rows)

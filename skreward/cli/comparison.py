@@ -64,8 +64,8 @@ def compare(rewards, pairs, y, longer, *, folds, seed, progress) -> list[Result]
         Of a scaler and a reward each.
     pairs : EmbeddingPairs
     y : array or None
-    longer : array of shape (n_pairs,)
-        Length of the first response minus that of the second.
+    longer : array of shape (n_pairs,), or None
+        Length of the first response minus that of the second; None is not known.
     folds : list of (train, test)
         Positions of pairs.
     seed : int
@@ -99,7 +99,10 @@ def compare(rewards, pairs, y, longer, *, folds, seed, progress) -> list[Result]
         shares, errors = zip(*found, strict=True)
         results.append(_over_folds(name, shares, says, errors))
     coin = check_random_state(seed).uniform(-1, 1, size=len(pairs))
-    for name, margin in (("longer response", longer), ("coin", coin)):
+    baselines = {"coin": coin}
+    if longer is not None:
+        baselines = {"longer response": longer} | baselines
+    for name, margin in baselines.items():
         shares = [
             order_consistency_score(own, margin[test])
             for (_, own), (_, test) in zip(labels, folds, strict=True)

@@ -7,6 +7,7 @@ from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import FeatureUnion
 from sklearn.preprocessing import StandardScaler
 
+from skreward.cli.arrays import ROWS
 from skreward.models.itemwise import ItemwiseTransformer
 from skreward.text.endpoint import EndpointEmbeddingTransformer
 from skreward.text.statistics import TextStatisticsTransformer
@@ -42,7 +43,12 @@ def embedding_of(features) -> Any:
 
 
 def embedding_width(features) -> int:
-    """Number of columns, the first ones, that are the embedding's."""
+    """Number of columns, the first ones, that are a text's embedding.
+
+    0 where there is none, or rows that are not known to be of texts.
+    """
+    if features == ROWS:
+        return 0
     embed = embedding_of(features)
     return 0 if embed is None else embed.n_features_out_
 

@@ -10,6 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from skreward import persistence
+from skreward.cli.arrays import ROWS
 from skreward.cli.comparison import FEWEST_IN_FOLD, calibrated, compare, threads_for
 from skreward.cli.features import (
     ANYWHERE,
@@ -59,7 +60,8 @@ def fit(
     parts = features
     features, rows = fitted_rows(preferences.items, embed, parts)
     pairs = preferences.over(rows, embedding_width(features))
-    width = None if parts == (EMBEDDING,) else embedding_width(features)
+    is_one = parts == (EMBEDDING,) or features == ROWS
+    width = None if is_one else embedding_width(features)
     inner = inner_folds(splits, preferences.pair_prompts)
     recipe = Recipe(n_embedding=width, inner_folds=inner, **options)
     calibration = None
@@ -75,7 +77,9 @@ def fit(
     report = _fit_report(preferences, splits, results, best, features, calibration)
     _save(features, model, report, output)
     with written(output):
-        _show_fit(report, results, best, calibration, output)
+        on = report["embedding_model"] or "text statistics"
+        on = "the rows of embeddings" if features == ROWS else on
+        _show_fit(report, results, best, calibration, output, on)
     return report | {"model": str(output)}
 
 
@@ -154,7 +158,7 @@ def _save(features, model, report, output):
 
 def _fit_report(preferences, splits, results, best, features, calibration):
     """Say what was fitted, on what, and how good it is: kept with the model."""
-    embed = embedding_of(features)
+    embed = None if features == ROWS else embedding_of(features)
     report = {
         "order_consistency": best.order_consistency,
         "order_consistency_std": best.spread,
@@ -181,7 +185,7 @@ def _fit_report(preferences, splits, results, best, features, calibration):
     return report
 
 
-def _show_fit(report, results, best, calibration, output):
+def _show_fit(report, results, best, calibration, output, on):
     show_results(
         f"{count(report['n_pairs'], 'pair')}, {count(report['n_prompts'], 'prompt')}, "
         f"{report['n_folds']} prompt-disjoint folds",
@@ -201,7 +205,6 @@ def _show_fit(report, results, best, calibration, output):
         )
     for note in report["notes"]:
         say(f"note: {note}")
-    on = report["embedding_model"] or "text statistics"
     say(f"{best.name} reward on {on} saved to {output}")
 
 

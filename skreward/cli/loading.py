@@ -6,6 +6,7 @@ from typing import Any
 from sklearn.pipeline import Pipeline
 
 from skreward import persistence
+from skreward.cli.arrays import ROWS
 from skreward.cli.features import embedding_of, set_everywhere
 from skreward.text.endpoint import EndpointEmbeddingTransformer
 from skreward.utils.progress import progress
@@ -20,15 +21,23 @@ def load_model(
     device=None,
     batch_size=None,
     trust=(),
+    takes_rows=False,
     **limits,
 ) -> Pipeline:
-    """Load a pipeline that `fit` saved; refuse another embedding model or template."""
+    """Load a pipeline that `fit` saved; refuse another embedding model or template.
+
+    ``takes_rows`` lets one through that takes rows of numbers, and no texts.
+    """
     with progress(None, f"loading {path}"):
         fitted = persistence.load(path, trust, **limits)
     embed: Any = NotImplemented
     if isinstance(fitted, Pipeline):
         with suppress(TypeError):
             embed = embedding_of(fitted[0])
+    if takes_rows and isinstance(fitted, Pipeline) and fitted[0] == ROWS:
+        if device is not None:
+            set_everywhere(fitted, device=device)
+        return fitted
     if embed is NotImplemented:
         raise ValueError(f"{path}: holds no pipeline from texts to rewards")
     set_everywhere(fitted, show_progress="lines")

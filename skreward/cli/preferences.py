@@ -91,10 +91,16 @@ class Preferences:
 
     @property
     def longer(self):
-        """Length of the first response minus that of the second, in characters."""
-        length = getattr(self.items, "lengths", None)
-        if length is None:
+        """Length of the first response minus that of the second, in characters.
+
+        None where the lengths are not known.
+        """
+        if isinstance(self.items, TextItems):
             length = np.array([len(text) for text in self.items["response"]])
+        else:
+            length = self.items.lengths
+        if length is None:
+            return None
         return length[self.index[:, 0]] - length[self.index[:, 1]]
 
     @property

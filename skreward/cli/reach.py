@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from skreward.cli.arrays import is_arrays
 from skreward.cli.columns import decoded, find_form, is_blank, text_cells, with_columns
 from skreward.cli.features import embedding_of
 from skreward.cli.files import read_table
@@ -16,9 +17,8 @@ from skreward.cli.output import make_writer, refuse_clash
 from skreward.cli.preferences import Texts, read_rows, told, warn_of_left_out
 from skreward.cli.printing import DROPS, count, say, warn
 from skreward.cli.ranks import ranked
-from skreward.cli.stored import items_of, rows_of, stored_texts
+from skreward.cli.stored import is_stored, items_of, rows_of, stored_texts
 from skreward.cli.table import DataError, Table
-from skreward.data.shards import is_folder
 from skreward.datasets.preferences import LayoutError
 from skreward.text.items import TextPairs
 
@@ -58,10 +58,10 @@ def best(path, data, output, *, n, pairs, suffix, expected, reading) -> dict[str
     """Write the best responses of every prompt, or its best and its worst."""
     check_there(path)
     delimiter = reading["delimiter"]
-    is_stored = is_folder(data)
-    texts = stored_texts(data) if is_stored else read_texts_of(data, **reading)
+    has_texts = not is_stored(data)
+    texts = read_texts_of(data, **reading) if has_texts else stored_texts(data)
     table, (items, index) = texts.table, items_of(texts)
-    if is_stored and pairs:
+    if pairs and not has_texts:
         raise DataError(data, None, "holds no texts, which --pairs writes")
     if index is not None:
         raise table.error(
@@ -70,7 +70,7 @@ def best(path, data, output, *, n, pairs, suffix, expected, reading) -> dict[str
     added = [f"{name}{suffix}" for name in ("reward", "rank")]
     if not pairs:
         refuse_clash(table.origin, added)
-    fitted = load_model(path, **expected)
+    fitted = load_model(path, **expected, takes_rows=is_arrays(data))
     prompt_ids = np.asarray(items.prompt_ids)
     rows = rows_of(items, fitted[0])
     rewards = np.asarray(fitted[1:].predict(rows), dtype=float)

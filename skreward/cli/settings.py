@@ -169,10 +169,14 @@ OF_READING = (
 
 
 def refuse_of_stored(context: click.Context, data) -> None:
-    """Refuse options that read or embed texts, where DATA is a folder of embeddings."""
-    from skreward.data.shards import is_folder  # loads NumPy
+    """Refuse options that read or embed texts, where DATA holds embeddings."""
+    from skreward.cli.arrays import is_arrays  # loads NumPy
+    from skreward.data.shards import is_folder
 
-    if is_folder(data):
+    if is_arrays(data):
+        names = {*OF_READING, *OF_EMBEDDING, "features"}
+        refuse(context, names, "with arrays, which hold no texts")
+    elif is_folder(data):
         names = set(OF_READING) | set(OF_EMBEDDING) - {"template"}
         if context.command.name == "fit":
             names.add("template")

@@ -5,11 +5,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from skreward.cli.arrays import ArrayItems, Arrays, is_arrays, read_arrays
 from skreward.cli.columns import FORMS
 from skreward.cli.features import (
     EMBEDDING,
     STATISTICS,
-    embedding_of,
     make_features,
 )
 from skreward.cli.preferences import Preferences, Texts, pairs_of_ratings, read_data
@@ -140,18 +140,18 @@ class StoredItems:
 
 
 class StoredTable(Table):
-    """A row of data a row, of which the line alone is known."""
+    """A row of data a row, of which its place alone is known, under a name."""
 
-    def __init__(self, path: Path, lines: np.ndarray):
-        super().__init__(path, [], lines.tolist(), ["line"])
+    def __init__(self, path: Path, lines: np.ndarray, name: str):
+        super().__init__(path, [], lines.tolist(), [name])
 
     def _cells(self, name):
-        return list(self.lines) if name == "line" else [None] * len(self)
+        return list(self.lines) if name in self.names else [None] * len(self)
 
     @property
-    def rows(self):  # type: ignore[override]
+    def rows(self):
         """Every row as a dict."""
-        return [{"line": line} for line in self.lines]
+        return [{self.names[0]: line} for line in self.lines]
 
     @rows.setter
     def rows(self, rows):
@@ -163,7 +163,7 @@ class StoredTable(Table):
 
 def read_pairs(path: Path, *, seed: int = 0, **reading) -> Preferences:
     """Read pairs and preferences out of a folder of embeddings, or of a table."""
-    if not is_folder(path):
+    if not is_stored(path):
         return read_data(path, seed=seed, **reading)
     folder = opened(path)
     if folder.is_pairs:
@@ -172,10 +172,11 @@ def read_pairs(path: Path, *, seed: int = 0, **reading) -> Preferences:
         raise DataError(
             path,
             None,
-            "its rows are single responses without a rating; embed them with --label",
+            "its rows are single responses without a rating (--label of embed, or an "
+            "array ratings)",
         )
     ratings = folder.labels
-    items = StoredItems(folder, folder.rows)
+    items = _items(folder, folder.rows)
     texts = texts_of(folder, folder.lines)
     index, y = pairs_of_ratings(path, "label", ratings, items.prompt_ids, seed)
     return Preferences(items, index, y, texts, ratings, layout="ratings")
@@ -201,13 +202,26 @@ def _pairs(folder):
     if y is not None and ((y < 0) | (y > 1)).any():
         raise DataError(folder.path, None, "a label of a pair is not within 0 and 1")
     texts = texts_of(folder, folder.lines[kept])
-    items = StoredItems(folder, used)
+    items = _items(folder, used)
     layout = str(folder.about["data"].get("layout", ""))
     return Preferences(items, index.reshape(-1, 2), y, texts, None, equal, layout)
 
 
-def opened(path: Path) -> EmbeddingFolder:
-    """Open a folder; DataError where it cannot be used."""
+def is_stored(path: Path) -> bool:
+    """Whether something holds embeddings, and no texts."""
+    return is_arrays(path) or is_folder(path)
+
+
+def _items(folder, rows):
+    if isinstance(folder, Arrays):
+        return ArrayItems(folder, rows)
+    return StoredItems(folder, rows)
+
+
+def opened(path: Path) -> EmbeddingFolder | Arrays:
+    """Open a folder, or a file of arrays; DataError where it cannot be used."""
+    if is_arrays(path):
+        return read_arrays(path)
     try:
         folder = open_folder(path)
     except FolderError as error:
@@ -221,9 +235,10 @@ def opened(path: Path) -> EmbeddingFolder:
     return folder
 
 
-def texts_of(folder: EmbeddingFolder, lines, read=None) -> Texts:
+def texts_of(folder: EmbeddingFolder | Arrays, lines, read=None) -> Texts:
     """Give what stands for a table of texts."""
-    table = StoredTable(folder.path, lines)
+    name = "row" if isinstance(folder, Arrays) else "line"
+    table = StoredTable(folder.path, lines, name)
     n_skipped = folder.about["data"].get("n_skipped_rows", 0)
     form = tuple(folder.about["data"]["form"])
     return Texts(table, read, form, {}, n_skipped if type(n_skipped) is int else 0)
@@ -232,7 +247,7 @@ def texts_of(folder: EmbeddingFolder, lines, read=None) -> Texts:
 class StoredPairs(NamedTuple):
     """Items of a folder, and the two that each row of the data holds."""
 
-    items: StoredItems
+    items: StoredItems | ArrayItems
     pairs: np.ndarray
 
 
@@ -241,9 +256,9 @@ def stored_texts(path: Path) -> Texts:
     folder = opened(path)
     if folder.is_pairs:
         used, index = np.unique(folder.rows, return_inverse=True)
-        read = StoredPairs(StoredItems(folder, used), index.reshape(-1, 2))
+        read = StoredPairs(_items(folder, used), index.reshape(-1, 2))
         return texts_of(folder, folder.lines, read)
-    return texts_of(folder, folder.lines, StoredItems(folder, folder.rows))
+    return texts_of(folder, folder.lines, _items(folder, folder.rows))
 
 
 def items_of(texts: Texts) -> tuple[Any, np.ndarray | None]:
@@ -256,7 +271,7 @@ def items_of(texts: Texts) -> tuple[Any, np.ndarray | None]:
 
 def fitted_rows(items, embed, parts) -> tuple[Any, np.ndarray]:
     """Fit the features to items; give them, and the rows that they make."""
-    if isinstance(items, StoredItems):
+    if not isinstance(items, TextItems):
         features = items.features(parts)
         return features, items.rows_by(features)
     features = make_features(embed, parts)
@@ -266,6 +281,5 @@ def fitted_rows(items, embed, parts) -> tuple[Any, np.ndarray]:
 def rows_of(items, features) -> np.ndarray:
     """Give the rows that fitted features make of items."""
     if not isinstance(items, TextItems):
-        embedding_of(features)
         return items.rows_by(features)
     return features.transform(items)

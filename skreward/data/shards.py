@@ -39,7 +39,7 @@ MANIFEST = "manifest.json"
 MANIFEST_LIMIT = 1 << 20
 DTYPES = ("float16", "float32")
 HASH_BYTES = 16
-COLUMNS = {
+COLUMNS: dict[str, np.dtype[Any]] = {
     "items/prompt_ids": np.dtype("<i8"),
     "items/text_hashes": np.dtype("u1"),
     "items/lengths": np.dtype("<i8"),
@@ -140,7 +140,7 @@ class ShardedRows:
                 return self.shard(k)[first : first + stop - start]
             return self._gather(np.arange(start, stop, step))
         if isinstance(key, (int, np.integer)):
-            return self._gather(np.arange(len(self))[[key]])[0]
+            return self._gather(np.arange(len(self))[[int(key)]])[0]
         return self._gather(np.arange(len(self))[key])
 
     def _is_within(self, start, stop):
