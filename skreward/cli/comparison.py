@@ -103,11 +103,11 @@ def compare(rewards, pairs, y, longer, *, folds, seed, progress) -> list[Result]
     if longer is not None:
         baselines = {"longer response": longer} | baselines
     for name, margin in baselines.items():
-        shares = [
+        agreed = [
             order_consistency_score(own, margin[test])
             for (_, own), (_, test) in zip(labels, folds, strict=True)
         ]
-        results.append(_over_folds(name, shares, says))
+        results.append(_over_folds(name, agreed, says))
     return results
 
 
