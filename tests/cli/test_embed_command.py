@@ -52,6 +52,18 @@ def coefficients(path):
     return reward[-1].coef_
 
 
+def assert_alike(one, two):
+    """Compare reports: texts that are computed with others differ in rounding."""
+    rest = {"data", "model", "output", "seconds"}
+    assert one.keys() == two.keys()
+    for key in one.keys() - rest:
+        assert one[key] == (
+            pytest.approx(two[key], abs=1e-5)
+            if isinstance(two[key], float) or key == "compared"
+            else two[key]
+        ), key
+
+
 DATA = {
     "pairs": (ROWS, ()),
     "equal texts": ([same_text(ROWS[0]), *ROWS, same_text(ROWS[3])], ()),
@@ -100,18 +112,11 @@ def test_a_fit_to_the_folder_is_the_fit_to_the_data(
     one = command.report("fit", data, "-o", tmp_path / "a.skops", "--model", tiny, *FIT,
                          *options)  # fmt: skip
     two = command.report("fit", tmp_path / "e", "-o", tmp_path / "b.skops", *FIT)
-    for key in ("data", "model", "seconds"):
-        one.pop(key), two.pop(key)
-    for value in one.pop("compared"), two.pop("compared"):
-        one.setdefault("compared_values", list(value.values()))
-        two["compared_values"] = list(value.values())
-    assert json.dumps(two, sort_keys=True) == json.dumps(one, sort_keys=True)
-    np.testing.assert_allclose(
-        coefficients(tmp_path / "b.skops"),
-        coefficients(tmp_path / "a.skops"),
-        rtol=1e-6,
-        atol=1e-6,
-    )
+    assert_alike(two, one)
+    wanted = coefficients(tmp_path / "a.skops")
+    size = np.abs(wanted).max()
+    found = coefficients(tmp_path / "b.skops")
+    np.testing.assert_allclose(found, wanted, atol=1e-5 * size)
 
 
 def test_a_real_encoder_gives_the_fit_that_its_texts_give(command, tmp_path):
@@ -134,9 +139,9 @@ def test_either_part_alone(command, tmp_path, tiny, data, folder, features):
     one = command.report("fit", data, "-o", tmp_path / "a.skops", *given, *embedding)
     two = command.report("fit", folder, "-o", tmp_path / "b.skops", *given)
     assert one["order_consistency"] == two["order_consistency"]
-    np.testing.assert_allclose(
-        coefficients(tmp_path / "a.skops"), coefficients(tmp_path / "b.skops"), 1e-6
-    )
+    wanted = coefficients(tmp_path / "a.skops")
+    found = coefficients(tmp_path / "b.skops")
+    np.testing.assert_allclose(found, wanted, atol=1e-5 * np.abs(wanted).max())
 
 
 def test_a_model_of_the_folder_scores_new_texts(command, tmp_path, folder, data, model):
@@ -147,8 +152,8 @@ def test_a_model_of_the_folder_scores_new_texts(command, tmp_path, folder, data,
         command.report("score", fitted, given, "-o", out, "--force")
         rows = [json.loads(line) for line in out.read_text().splitlines()]
         rewards.append([row["margin"] for row in rows])
-    np.testing.assert_allclose(rewards[1], rewards[0], 1e-5)
-    np.testing.assert_allclose(rewards[2], rewards[0], 1e-5)
+    for found in rewards[1:]:
+        np.testing.assert_allclose(found, rewards[0], rtol=1e-4, atol=1e-4)
     assert set(rows[0]) == {"line", "reward_chosen", "reward_rejected", "margin"}
     assert [row["line"] for row in rows] == list(range(1, len(ROWS) + 1))
 
@@ -157,9 +162,7 @@ def test_evaluation_of_the_folder(command, tmp_path, folder, data, model):
     out = tmp_path / "margins.csv"
     one = command.report("evaluate", model, folder, "-o", out)
     two = command.report("evaluate", model, data)
-    for key in ("output", "seconds"):
-        one.pop(key), two.pop(key)
-    assert one == two
+    assert_alike(one, two)
     assert out.read_text().splitlines()[0] == "line,margin,probability,agrees"
 
 
@@ -172,7 +175,8 @@ def test_the_best_of_the_folder(command, tmp_path, tiny, model):
         [json.loads(line) for line in (tmp_path / name).read_text().splitlines()]
         for name in ("0.jsonl", "1.jsonl")
     )
-    assert [row["reward"] for row in one] == [row["reward"] for row in two]
+    rewards = [[row["reward"] for row in rows] for rows in (one, two)]
+    np.testing.assert_allclose(*rewards, rtol=1e-4)
     texts = rated(ROWS)
     assert [row["response"] for row in one] == [
         texts[row["line"] - 1]["response"] for row in two
