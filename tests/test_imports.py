@@ -35,6 +35,7 @@ HEAVY = {
         "export.transformers",
         "text.encoders",
         "text.loading",
+        "text.packed",
         "text.plan",
         "text.shared",
         "text.source",
@@ -44,6 +45,7 @@ HEAVY = {
     "transformers": {
         "export.transformers",
         "text.loading",
+        "text.packed",
         "text.plan",
         "text.shared",
     },

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skreward.text.cache import Cut
+from skreward.text.packed import encode_packed, is_packing
 from skreward.text.plan import Plan
 from skreward.text.prefixes import Group, blocks, rows_that_fit, shared_prefixes
 from skreward.text.shared import (
@@ -84,9 +85,6 @@ class Encoder:
         cut = Cut(self.max_length or 0, self.limit or 0)
         return [cut if is_cut else None for is_cut in was_cut]
 
-    def _at_most(self, tokens):
-        return tokens if self.max_length is None else min(tokens, self.max_length)
-
     def _room(self) -> float:
         """Count the tokens that a text may have."""
         if self.max_length is None:
@@ -111,6 +109,7 @@ class SentenceEncoder(Encoder):
         tokenizer = getattr(model, "tokenizer", None)
         prompts = getattr(model, "prompts", None) or {}
         self.prompt = prompts.get(getattr(model, "default_prompt_name", None)) or ""
+        self.is_packing = is_packing(model)
         super().__init__(model, tokenizer, plan, limit, own)
 
     def passes(
@@ -122,15 +121,14 @@ class SentenceEncoder(Encoder):
 
     def batches(self, texts: list[str], batch_size: int) -> Iterator[list[str]]:
         """Cut texts into batches of like length, the longest first."""
-        order = sorted(range(len(texts)), key=lambda k: -len(texts[k]))
+        texts = sorted(texts, key=len, reverse=True)
         start = 0
-        while start < len(order):
-            n = batch_size
+        while start < len(texts):
+            batch = texts[start : start + batch_size]
             if self.plan.device == "cpu":
-                tokens = len(texts[order[start]]) // CHARACTERS_A_TOKEN + 1
-                n = max(1, min(n, CPU_TOKENS // min(tokens, self._at_most(tokens))))
-            yield [texts[k] for k in order[start : start + n]]
-            start += n
+                batch = batch[: max(1, self._on_cpu(batch))]
+            yield batch
+            start += len(batch)
 
     def encode(self, texts: list[str]) -> Embedded:
         """Embed one batch."""
@@ -141,13 +139,7 @@ class SentenceEncoder(Encoder):
         try:
             if is_longer:
                 model.max_seq_length = self.plan.max_length
-            rows = model.encode(
-                list(strings),
-                batch_size=len(texts),
-                show_progress_bar=False,
-                convert_to_numpy=True,
-                normalize_embeddings=self.plan.normalize,
-            )
+            rows = self._rows(list(strings))
         finally:
             if is_longer:
                 model.max_seq_length = own_length
@@ -158,6 +150,31 @@ class SentenceEncoder(Encoder):
     def is_cut(self, text: str) -> bool:
         """Whether a text is longer than what is read of it."""
         return self._shortened(text)[1]
+
+    def _rows(self, strings: list[str]) -> np.ndarray:
+        if self.is_packing:
+            rows = encode_packed(self.model, strings, self.prompt)
+            if self.plan.normalize:
+                rows = torch.nn.functional.normalize(rows, dim=1)
+            return rows.numpy()
+        return self.model.encode(
+            strings,
+            batch_size=len(strings),
+            show_progress_bar=False,
+            convert_to_numpy=True,
+            normalize_embeddings=self.plan.normalize,
+        )
+
+    def _on_cpu(self, texts) -> int:
+        """Count the first of some texts, longest first, that go in one pass."""
+        if self.is_packing:
+            return int((np.cumsum([*map(self._about, texts)]) <= CPU_TOKENS).sum())
+        return CPU_TOKENS // self._about(texts[0])
+
+    def _about(self, text) -> int:
+        """Guess the tokens of a text."""
+        tokens = len(text) // CHARACTERS_A_TOKEN + 1
+        return tokens if self.max_length is None else min(tokens, self.max_length)
 
     def _room(self):
         room = super()._room()

@@ -7,6 +7,7 @@ from typing import Any
 
 from skreward.text.encoders import LOCK, Encoder, SentenceEncoder, StateEncoder
 from skreward.text.folders import alone, check_folder
+from skreward.text.packed import allow_packing
 from skreward.text.plan import Plan
 from skreward.text.source import ModelSource
 from skreward.utils.optional import wanted_by
@@ -64,6 +65,8 @@ def _load_sentence(source, plan):
         raise ValueError(
             f"dtype='bfloat16' cannot act: {source.name!r} multiplies nothing."
         )
+    if plan.device == "cpu":
+        allow_packing(model)
     return model, None
 
 
