@@ -1,6 +1,7 @@
 """A served reward beside what one would write without it, under 64 clients.
 
-    python -m benchmarks.serve [--clients 64] [--requests 2] [--words 5 80] [--turns 2]
+    python -m benchmarks.serve [--clients 64] [--requests 2] [--words 5 15 60 200]
+        [--turns 2]
 
 Every client sends one text, waits for its reward and sends the next: a prompt that all
 share and a response of its own of about as many words, drawn anew for every turn. The
@@ -14,9 +15,10 @@ that torch takes by itself (``OMP_NUM_THREADS`` says how many), and are asked by
 - ``one by one``: `skreward.integrations.serve`, no two requests in a call;
 - ``together``: the same as it comes.
 
-Beside texts a second stands what a text costs in milliseconds of all cores, which other
-work on the machine moves less; the ratios are of these. The floor is what the encoder's
-products come to at the speed of one product of such matrices. Linux only.
+Beside texts a second stands what a text costs the server in milliseconds of all cores,
+which other work on the machine moves less; "together against it" is the ratio of each,
+turn by turn. The floor is what the encoder's products come to at the speed of one
+product of such matrices, without padding. Linux only.
 """
 
 import argparse
@@ -138,7 +140,7 @@ def wait_for(port, server):
     """Wait until a server listens."""
     import socket
 
-    for _ in range(1200):
+    for _ in range(6000):
         assert server.poll() is None, "the server ended"
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
@@ -186,7 +188,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--requests", type=int, default=2)
-    parser.add_argument("--words", type=int, nargs="+", default=[5, 80])
+    parser.add_argument("--words", type=int, nargs="+", default=[5, 15, 60, 200])
     parser.add_argument("--turns", type=int, default=2)
     parser.add_argument("--serve", choices=SERVERS, help=argparse.SUPPRESS)
     parser.add_argument("--port", type=int, default=PORT, help=argparse.SUPPRESS)
@@ -223,15 +225,19 @@ def compare(options, n_words, running):
             costs[name].append(1000 * (core_seconds(process) - before) / n)
     tokens, operations, speed, least = floor(n_words)
     print(f"\n{os.cpu_count()} cores, {options.clients} clients, {tokens:.0f} tokens a "
-          f"text\n\n| server | texts a second | core-ms a text | together against it |"
-          "\n|---|---|---|---|")  # fmt: skip
+          "text\n\n| server | texts a second | together against it | core-ms a text | "
+          "together against it |\n|---|---|---|---|---|")  # fmt: skip
     for name in SERVERS:
-        ratios = np.divide(costs[name], costs["together"])
-        by_turn = ", ".join(f"{rate:.0f}" for rate in rates[name])
-        cost = ", ".join(f"{cost:.1f}" for cost in costs[name])
-        print(f"| {name} | {by_turn} | {cost} | {ratios.min():.1f} to "
-              f"{ratios.max():.1f} x |")  # fmt: skip
-    print(f"| floor | | {least:.1f} | {operations / 1e9:.2f} GFLOP at "
+        by_rate = np.divide(rates["together"], rates[name])
+        by_cost = np.divide(costs[name], costs["together"])
+        columns = [
+            ", ".join(f"{rate:.0f}" for rate in rates[name]),
+            f"{by_rate.min():.1f} to {by_rate.max():.1f} x",
+            ", ".join(f"{cost:.1f}" for cost in costs[name]),
+            f"{by_cost.min():.1f} to {by_cost.max():.1f} x",
+        ]
+        print(f"| {name} | {' | '.join(columns)} |")
+    print(f"| floor | | | {least:.1f} | {operations / 1e9:.2f} GFLOP at "
           f"{speed / 1e9:.0f} GFLOP/s |", flush=True)  # fmt: skip
 
 

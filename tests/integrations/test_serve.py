@@ -11,6 +11,7 @@ import pytest
 from tests.support import needs
 
 httpx, _ = needs("httpx"), needs("starlette")
+from skreward.integrations import serve  # noqa: E402
 from skreward.integrations.serve import Batcher, make_app  # noqa: E402
 
 
@@ -92,6 +93,56 @@ def test_requests_are_put_together_and_none_is_lost():
     answers = ask(make_app(model), *requests)
     assert [a.json()["rewards"] for a in answers] == [[k + 1.0] for k in range(64)]
     assert len(model.calls) <= 4
+
+
+@pytest.fixture
+def patient(monkeypatch):
+    """Wait after short calls as after long ones; gives every time that it did."""
+    waits, wait_for = [], asyncio.wait_for
+
+    async def counted(what, seconds):
+        waits.append(seconds)
+        return await wait_for(what, seconds)
+
+    monkeypatch.setattr(serve, "PATIENCE", np.inf)
+    monkeypatch.setattr(serve, "MAX_PATIENCE", 1.0)
+    monkeypatch.setattr(asyncio, "wait_for", counted)
+    return waits
+
+
+@pytest.mark.usefixtures("patient")
+def test_clients_that_ask_again_and_again_stay_together():
+    model = Length(0.1)
+
+    async def client(batcher, k):
+        await asyncio.sleep(0.02 * (k > 0))  # the first of them finds the model idle
+        for turn in range(5):
+            assert await batcher.rewards(["a" * (9 * k + turn)]) == [9 * k + turn]
+            await asyncio.sleep(0.001 * (k % 3))
+
+    async def main():
+        batcher = Batcher(model.predict)
+        await asyncio.gather(*(client(batcher, k) for k in range(16)))
+        await batcher.close()
+
+    asyncio.run(main())
+    assert [len(call) for call in model.calls] == [1, 16, 16, 16, 16, 15]
+
+
+@pytest.mark.parametrize("n_left", [0, 1])
+def test_nobody_is_waited_for_twice(n_left, patient):
+    """A client by itself, and one beside another that went away."""
+
+    async def main():
+        batcher = Batcher(Length().predict)
+        gone = [batcher.rewards(["gone"]) for _ in range(n_left)]
+        await asyncio.gather(batcher.rewards(["a"]), *gone)
+        for _ in range(3):
+            await batcher.rewards(["a"])
+        await batcher.close()
+
+    asyncio.run(main())
+    assert len(patient) == n_left
 
 
 def test_equal_texts_are_computed_once():
