@@ -214,8 +214,6 @@ def test_serve_answers_and_ends_quietly(model):
         answer = httpx.post(f"{url}/get_reward", json=data, headers=headers, timeout=60)
         wanted = skreward.load(model).predict([{"prompt": "one ", "response": "a b"}])
         assert_allclose(answer.json()["rewards"], wanted, rtol=1e-5)
-        long = httpx.get(f"{url}/health", headers={"X-Long": "y" * 200_000})
-        assert long.status_code == 400
     finally:
         server.send_signal(signal.SIGINT)
         out, err = server.communicate(timeout=60)

@@ -243,3 +243,13 @@ def test_closing_answers_what_waits():
 
     assert [float(r[0]) for r in asyncio.run(main())] == [1, 2, 3, 4, 5]
     assert set(threading.enumerate()) <= before
+
+
+def test_headers_are_bounded_whichever_parsers_are_installed(monkeypatch):
+    uvicorn = needs("uvicorn")
+    given = {}
+    monkeypatch.setattr(uvicorn, "run", lambda app, **options: given.update(options))
+    serve.run(Length(), "127.0.0.1", 5000)
+    config = uvicorn.Config(None, **given)
+    config.load()
+    assert config.http_protocol_class.__module__ == "uvicorn.protocols.http.h11_impl"
