@@ -11,12 +11,16 @@ says what each row means.
 """
 
 import argparse
+import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from itertools import product
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -34,7 +38,10 @@ from skreward import (
     EmbeddingPairs,
     PairwiseClassifierReward,
 )
+from skreward.cli.preferences import read_data
 from skreward.metrics import order_consistency_score
+from skreward.model_selection import PromptDisjointKFold
+from skreward.models.network import fit_together
 from skreward.solvers.items import ItemMatrix
 
 
@@ -188,6 +195,58 @@ def network(repeats):
         f"{took:.2f} s against {recipe_took:.1f} s, order consistency "
         f"{score(model):.3f} against {score(recipe):.3f}, {model.n_iter_} epochs "
         f"against {recipe.n_epochs_}",
+    )  # fmt: skip
+
+
+def network_search(repeats):
+    """Train five folds of six penalties in one call, and one network on one fold."""
+    pairs, y = made_up(3_400, 384, 1_700)
+    folds = list(PromptDisjointKFold(5, random_state=0).split(pairs, y))
+    runs = list(product(np.logspace(-5, -1, 6), folds))
+
+    def networks(some):
+        models = [
+            BradleyTerryMLPRegressor((64,), alpha=alpha, device="cpu", random_state=0)
+            for alpha, _ in some
+        ]
+        parts = [train for _, (train, _) in some]
+        return fit_together(models, [pairs[k] for k in parts], [y[k] for k in parts])
+
+    (whole, one, each), _ = fastest(
+        [
+            lambda: networks(runs),
+            lambda: networks(runs[:1]),
+            lambda: [networks([run]) for run in runs],
+        ],
+        repeats,
+    )
+    return Row(
+        "5-fold search of 6 penalties, network (64,), 1,700 pairs", whole / one,
+        "single fits", "at most 8",
+        f"{whole:.2f} s against {one:.3f} s, and {each:.2f} s one by one",
+    )  # fmt: skip
+
+
+def reading(n_rows, repeats):
+    """Read preferences out of lines of JSON, and parse those lines alone."""
+    rng = np.random.default_rng(0)
+    words = np.array(["quick", "brown", "fox", "jumps", "over", "the", "lazy", "dog"])
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rows.jsonl"
+        with path.open("w") as file:
+            for k in range(n_rows):
+                said = [" ".join(rng.choice(words, n)) for n in (10, 40, 40)]
+                row = {"prompt": f"{k // 2} {said[0]}", "chosen": said[1]}
+                file.write(json.dumps(row | {"rejected": said[2]}) + "\n")
+
+        def parsed():
+            with path.open() as file:
+                return [json.loads(line) for line in file]
+
+        (ours, theirs), _ = fastest([lambda: read_data(path), parsed], repeats)
+    return Row(
+        f"reading {n_rows:,} pairs of JSON lines", ours / theirs, "x json.loads",
+        "at most 2", f"{ours:.2f} s against {theirs:.2f} s",
     )  # fmt: skip
 
 
@@ -347,6 +406,7 @@ ROWS: dict[str, Callable] = {
     ),
     "alpha-path": alpha_path,
     "network": network,
+    "network-search": network_search,
     "ensemble": ensemble,
     "classifier-linear": lambda n: classifier(
         lambda: LogisticRegression(C=0.1, max_iter=1000), "LogisticRegression", 10, n
@@ -363,6 +423,7 @@ ROWS: dict[str, Callable] = {
         "grid-in-threads", "in memory, in threads"
     ),
     "grid-search-memmap": lambda n: search_memory("grid-as-memmap", "as memmap"),
+    "reading": lambda n: reading(100_000, n),
     "first-fit": first_fit,
 }  # fmt: skip
 

@@ -198,9 +198,7 @@ def _jsonl_blocks(source, n_rows) -> Iterator[Table]:
     path, rows, lines = source.path, [], []
     for number, text in _lines(source):
         if text.strip():
-            with _named_json(path, number):
-                rows.append(json.loads(text, object_pairs_hook=_distinct_keys))
-            _check_object(path, number, rows[-1])
+            rows.append(_row(path, number, text))
             lines.append(number)
         if len(rows) == n_rows:
             yield Table(path, rows, lines)
@@ -209,10 +207,18 @@ def _jsonl_blocks(source, n_rows) -> Iterator[Table]:
         yield Table(path, rows, lines)
 
 
+def _row(path, number, text):
+    try:
+        row = DECODER.decode(text)
+    except (RecursionError, ValueError) as error:
+        raise _broken_json(path, number, error) from None
+    _check_object(path, number, row)
+    return row
+
+
 def _read_json(source):
     """Read a list of objects; every row knows the line that it begins at."""
     path, text = source.path, _whole(source)
-    decoder = json.JSONDecoder(object_pairs_hook=_distinct_keys)
     rows, lines = [], []
     at, number = _after_blanks(text, 0), 1 + text.count("\n", 0, _after_blanks(text, 0))
     if text[at : at + 1] != "[":
@@ -223,8 +229,10 @@ def _read_json(source):
         mark = "]"
     while mark == ",":
         number, before = number + text.count("\n", before, at), at
-        with _named_json(path, number):
-            row, at = decoder.raw_decode(text, at)
+        try:
+            row, at = DECODER.raw_decode(text, at)
+        except (RecursionError, ValueError) as error:
+            raise _broken_json(path, number, error) from None
         _check_object(path, number, row)
         rows.append(row)
         lines.append(number)
@@ -244,14 +252,9 @@ def _after_blanks(text, at):
     return found.end()
 
 
-@contextmanager
-def _named_json(path, number):
-    try:
-        yield
-    except RecursionError:
-        raise DataError(path, number, "broken JSON: nested too deep") from None
-    except ValueError as error:
-        raise DataError(path, number, f"broken JSON: {error}") from None
+def _broken_json(path, number, error):
+    what = "nested too deep" if isinstance(error, RecursionError) else str(error)
+    return DataError(path, number, f"broken JSON: {what}")
 
 
 def _check_object(path, number, row):
@@ -267,6 +270,10 @@ def _distinct_keys(pairs):
         twice = next(key for key in keys if keys.count(key) > 1)
         raise ValueError(f"the key {twice!r} is there twice")
     return made
+
+
+# Made once: a decoder a line would take as long as the line.
+DECODER = json.JSONDecoder(object_pairs_hook=_distinct_keys)
 
 
 def _lines(source) -> Iterator[tuple[int, str]]:

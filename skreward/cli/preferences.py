@@ -207,30 +207,27 @@ def read_rows(table, form, *, label=None, drop_bad_rows=False) -> Texts:
     """
     columns = {name: text_cells(table, name) for name in _text_columns(table, form)}
     checked = columns if label is None else columns | {label: table.column(label)}
-    rows = [
-        dict(zip(columns, cells, strict=True))
-        for cells in zip(*columns.values(), strict=True)
-    ]
     problems = _find_blanks(table, checked)
     if not problems:
         try:
-            return Texts(table, _read_all(rows), form, {})
+            return Texts(table, _read_all(_Columns(columns)), form, {})
         except TextRowError as error:
             problems = {error.row: _problem(table, error)}
             if drop_bad_rows:
-                problems = _find_problems(table, rows)
+                problems = _find_problems(table, columns)
     elif drop_bad_rows:
-        problems = _find_problems(table, rows) | problems
+        problems = _find_problems(table, columns) | problems
     if not drop_bad_rows:
         first = min(problems)
         raise table.error(first, problems[first] + DROPS)
-    kept = [k for k in range(len(rows)) if k not in problems]
+    kept = [k for k in range(len(table)) if k not in problems]
     skipped = defaultdict(list)
     for k in sorted(problems):
         skipped[problems[k]].append(table.lines[k])
     if not kept:
         raise NoRowLeftError(table.path, dict(skipped))
-    read = _read_all([rows[k] for k in kept])
+    some = {name: [cells[k] for k in kept] for name, cells in columns.items()}
+    read = _read_all(_Columns(some))
     return Texts(table.take(kept), read, form, dict(skipped))
 
 
@@ -266,8 +263,21 @@ def warn_of_skipped(path, skipped, n_kept) -> None:
         warn(f"{path}: {n} of {count(n + n_kept, 'row')} left out: {told(skipped)}")
 
 
-def _read_all(rows):
-    texts = read_texts(rows)
+class _Columns:
+    """Columns of one length, as a table: without a dict for every row."""
+
+    def __init__(self, cells: dict[str, list]):
+        self.cells, self.column_names = cells, list(cells)
+
+    def __len__(self):
+        return len(next(iter(self.cells.values())))
+
+    def __getitem__(self, name):
+        return self.cells[name]
+
+
+def _read_all(table):
+    texts = read_texts(table)
     assert texts is not None
     return texts
 
@@ -286,11 +296,11 @@ def _find_blanks(table, columns):
     }
 
 
-def _find_problems(table, rows):
+def _find_problems(table, columns):
     problems = {}
-    for k, row in enumerate(rows):
+    for k, cells in enumerate(zip(*columns.values(), strict=True)):
         try:
-            _read_all([row])
+            _read_all([dict(zip(columns, cells, strict=True))])
         except TextRowError as error:
             problems[k] = _problem(table, error)
     return problems

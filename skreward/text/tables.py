@@ -306,6 +306,8 @@ def _is_missing(value):
 
 
 def _check_unicode(text, row, column):
+    if text.isascii():
+        return text
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -347,12 +349,21 @@ def _pairs(columns, form, n_rows) -> tuple[TextItems, np.ndarray]:
         else:
             pair = _split_pair(first, second, row)
         for side, item in enumerate(pair):
-            key = (value_key(item.prompt), value_key(item.response), item.glue)
+            key = item if _is_plain(item) else _chat_key(item)
             if key not in seen:
                 seen[key] = len(items)
                 items.append(item)
             index[row, side] = seen[key]
     return TextItems(items), index
+
+
+def _is_plain(item):
+    return isinstance(item.prompt, str) and isinstance(item.response, str)
+
+
+def _chat_key(item):
+    # Longer than an item: texts that spell such a key are no messages.
+    return value_key(item.prompt), value_key(item.response), item.glue, "chat"
 
 
 def _item(prompt: Value, response: Value) -> TextItem:

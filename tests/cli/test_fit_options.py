@@ -124,7 +124,7 @@ def test_what_belongs_to_this_machine_is_not_saved_wherever_it_is(fit):
 def test_options_that_mean_nothing_or_cannot_act(
     command, tmp_path, longer, options, message, monkeypatch
 ):
-    monkeypatch.setattr("skreward.cli.fitting.read_data", None)  # before any work
+    monkeypatch.setattr("skreward.cli.fitting.read_pairs", None)  # before any work
     out = tmp_path / "m.skops"
     assert message in command.refused("fit", longer, "-o", out, *options)
     assert not out.exists()
