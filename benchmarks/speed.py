@@ -11,6 +11,7 @@ says what each row means.
 """
 
 import argparse
+import itertools
 import json
 import os
 import subprocess
@@ -19,7 +20,6 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
-from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -202,7 +202,7 @@ def network_search(repeats):
     """Train five folds of six penalties in one call, and one network on one fold."""
     pairs, y = made_up(3_400, 384, 1_700)
     folds = list(PromptDisjointKFold(5, random_state=0).split(pairs, y))
-    runs = list(product(np.logspace(-5, -1, 6), folds))
+    runs = list(itertools.product(np.logspace(-5, -1, 6), folds))
 
     def networks(some):
         models = [
