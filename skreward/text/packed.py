@@ -29,7 +29,7 @@ def allow_packing(model: Any) -> None:
     Padded texts, without ``runs``, go through it as through torch's own. A model that
     packing would not suit stays as it is.
     """
-    body = getattr(model, "transformers_model", None)
+    body: Any = getattr(model, "transformers_model", None)
     if type(body) not in CLASSES or body.config.is_decoder:
         return
     takes = inspect.signature(body.forward).parameters.values()
@@ -104,11 +104,11 @@ def _attention(
     for n_texts, length in runs:
         end = start + n_texts * length
         # (n_heads, n_tokens, width) to (n_texts, n_heads, length, width)
-        parts = (
+        q, k, v = (
             x[0, :, start:end].unflatten(1, (n_texts, length)).transpose(0, 1)
             for x in (query, key, value)
         )
-        attended = scaled_dot_product_attention(*parts, scale=scaling)
+        attended = scaled_dot_product_attention(q, k, v, scale=scaling)
         out[0, start:end].view(n_texts, length, n_heads, width).copy_(
             attended.transpose(1, 2)
         )
