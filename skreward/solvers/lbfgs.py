@@ -61,7 +61,7 @@ class Minimum(NamedTuple):
     is_stuck: bool
 
 
-def evaluated(run: Generator, evaluate: Callable) -> Any:
+def evaluated(run: Generator[Any, Any, Any], evaluate: Callable) -> Any:
     """Let a run go to its end, and evaluate what it asks for; gives its result."""
     answer = None
     while True:

@@ -148,7 +148,7 @@ class LinearProblem:
             n_pairs = max(MIN_CURVATURE_PAIRS, per_feature)
         sample = self._sample(n_pairs)
         z = items.differences(self._index[sample])
-        self._dead = np.zeros(0, dtype=int) if like is None else like._dead
+        self._dead: np.ndarray = np.zeros(0, dtype=int) if like is None else like._dead
         self._unit, size = self._measure(z)
         self._dead = np.flatnonzero(np.isinf(self._unit))
         theta = objective.initial(self._seen)

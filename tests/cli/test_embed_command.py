@@ -271,7 +271,8 @@ def test_processes_compute_the_same(command, tmp_path, tiny, data, folder):
 
 
 def test_a_cluster_computes_the_same(command, tmp_path, tiny, data, folder):
-    distributed = pytest.importorskip("distributed")
+    import distributed
+
     options = {"processes": False, "dashboard_address": None, "n_workers": 2}
     with distributed.LocalCluster(**options) as cluster:
         command.report("embed", data, "-o", tmp_path / "e", "--model", tiny,
@@ -282,7 +283,7 @@ def test_a_cluster_computes_the_same(command, tmp_path, tiny, data, folder):
 
 
 def test_a_cluster_that_is_not_there(command, tmp_path, tiny, data, monkeypatch):
-    distributed = pytest.importorskip("distributed")
+    import distributed
 
     def refuse(address, timeout):
         raise OSError(f"timed out after {timeout} s")
