@@ -1,6 +1,7 @@
 """What models that fit other models share: what they pass on, what they learn from."""
 
 import numpy as np
+from scipy.optimize import brentq
 from scipy.special import expit
 from sklearn import get_config
 from sklearn.pipeline import Pipeline
@@ -12,8 +13,6 @@ from skreward.model_selection import take
 
 # Log-odds of the usual margin that say next to nothing, and next to everything.
 SMALLEST_LOG_ODDS, LARGEST_LOG_ODDS = 1e-3, 30.0
-# Steps to the factor between them: halving alone would take fifty.
-MAX_STEPS = 100
 # Pairs of rated items a fold.
 MAX_PAIRS = 100_000
 
@@ -83,30 +82,18 @@ def best_factor(margin, target, weight):
         return SMALLEST_LOG_ODDS, False
     margin = margin / unit
 
-    pull, squares = weight * margin, weight * margin * margin
+    pull = weight * margin
     labelled = pull @ target
 
-    def slopes(factor):
-        p = expit(factor * margin)
-        return pull @ p - labelled, squares @ (p * (1 - p))
+    def slope(factor):
+        return pull @ expit(factor * margin) - labelled
 
     low, high = SMALLEST_LOG_ODDS, LARGEST_LOG_ODDS
-    if slopes(low)[0] >= 0:
+    if slope(low) >= 0:
         return float(low / unit), False
-    if slopes(high)[0] <= 0:
+    if slope(high) <= 0:
         return float(high / unit), False
-    # Newton steps, and halves where they leave what the minimum is between.
-    factor = 1.0
-    for _ in range(MAX_STEPS):
-        slope, curvature = slopes(factor)
-        low, high = (low, factor) if slope > 0 else (factor, high)
-        there = factor - slope / curvature if curvature > 0 else high
-        there = there if low < there < high else (low + high) / 2
-        is_there = abs(there - factor) <= 1e-12 * factor
-        factor = there
-        if is_there:
-            break
-    return float(factor / unit), True
+    return float(brentq(slope, low, high, xtol=1e-12, rtol=1e-12) / unit), True
 
 
 def _length(value):
