@@ -55,12 +55,10 @@ class Parts:
         blocks = read_blocks(*self.source)
         first = next(blocks)
         known = self._settle(first)
+        yield from self._read(known)
         if self.columns or known is first:
-            yield from self._read(known)
             for block in blocks:
                 yield from self._read(self._view(block))
-        else:
-            yield from self._read(known)
 
     def _settle(self, first: Table) -> Table:
         """Find out from the first rows what the columns are."""

@@ -36,6 +36,7 @@ UNPACKED_FREE = 2**28
 ROWS_FREE = 10**6
 # Rows that are read at a time where not all of them are.
 BLOCK_ROWS = 4096
+NO_ROWS = "the file holds no rows"
 BLANKS = re.compile(r"[ \t\r\n]*")
 
 
@@ -108,16 +109,11 @@ def read_table(
         For a file that is not there, cannot be read, or is not what its extension
         says; with the line where it can be told.
     """
-    shown = STDIN if path == PIPE else path
-    if is_folder(path):
-        raise DataError(path, None, "is a folder of embeddings, and holds no texts")
-    with _named_errors(shown):
-        source = Source(path, format)
-        check_delimiter(shown, delimiter, source.format)
-        with progress(None, f"reading {shown}"):
-            table = _read(source, delimiter)
+    source, shown = _open(path, delimiter, format)
+    with _named_errors(shown), progress(None, f"reading {shown}"):
+        table = _read(source, delimiter)
     if len(table) == 0:
-        raise DataError(shown, None, "the file holds no rows")
+        raise DataError(shown, None, NO_ROWS)
     return table
 
 
@@ -131,30 +127,34 @@ def read_blocks(
 
     As in `read_table`; every block has a row at least.
     """
+    source, shown = _open(path, delimiter, format)
+    kind = source.format.kind
+    if kind in PARTED:
+        blocks = PARTED[kind](source, n_rows)
+    else:
+        blocks = _in_one(source, delimiter)
+
+    def following():
+        with _named_errors(shown):
+            return next(blocks, None)
+
+    block = following()
+    if block is None:
+        raise DataError(shown, None, NO_ROWS)
+    while block is not None:
+        yield block
+        block = following()
+
+
+def _open(path, delimiter, format):
+    """Give a source of rows, and what messages call it."""
     shown = STDIN if path == PIPE else path
     if is_folder(path):
         raise DataError(path, None, "is a folder of embeddings, and holds no texts")
     with _named_errors(shown):
         source = Source(path, format)
         check_delimiter(shown, delimiter, source.format)
-    parted = {"jsonl": _jsonl_blocks, "parquet": _parquet_blocks}
-    kind = source.format.kind
-    if kind not in parted:
-        with _named_errors(shown):
-            table = _read(source, delimiter)
-        blocks = iter([table] if len(table) else [])
-    else:
-        blocks = parted[kind](source, n_rows)
-    is_empty = True
-    while True:
-        with _named_errors(shown):
-            block = next(blocks, None)
-        if block is None:
-            break
-        is_empty = False
-        yield block
-    if is_empty:
-        raise DataError(shown, None, "the file holds no rows")
+    return source, shown
 
 
 @contextmanager
@@ -165,6 +165,12 @@ def _named_errors(shown):
         raise DataError(shown, None, f"not a whole gzip file ({error})") from None
     except OSError as error:
         raise DataError(shown, None, error.strerror or str(error)) from None
+
+
+def _in_one(source, delimiter):
+    table = _read(source, delimiter)
+    if len(table):
+        yield table
 
 
 def _read(source, delimiter):
@@ -425,3 +431,7 @@ def _check_unpacked(source, metadata):
             None,
             f"the file claims {metadata.num_rows} rows in {size} bytes",
         )
+
+
+# What can be read some rows at a time.
+PARTED = {"jsonl": _jsonl_blocks, "parquet": _parquet_blocks}
