@@ -476,10 +476,8 @@ class BradleyTerryRegressor(LinearReward):
     def _set(self, solution, comparisons, ids):
         if not solution.converged:
             warnings.warn(
-                f"L-BFGS stopped after {solution.n_iter} iterations with its gradient "
-                f"at {solution.reduction:.1e} of the first (tol={self.tol:g}). "
-                "Increase max_iter or alpha, or scale the items with "
-                "ItemwiseTransformer(StandardScaler()).",
+                f"{solution.stopped(self.tol)} Increase max_iter or alpha, or scale "
+                "the items with ItemwiseTransformer(StandardScaler()).",
                 ConvergenceWarning,
                 stacklevel=4,
             )

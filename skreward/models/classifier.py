@@ -283,9 +283,7 @@ def _fit_lazily(classifier, comparisons):
     found = fit_logistic(items, wins_of(comparisons), **free)
     if not found.converged:
         warnings.warn(
-            f"L-BFGS stopped after {found.n_iter} iterations with its gradient at "
-            f"{found.reduction:.1e} of the first (tol={classifier.tol:g}). Increase "
-            "max_iter, or decrease C.",
+            f"{found.stopped(classifier.tol)} Increase max_iter, or decrease C.",
             ConvergenceWarning,
             stacklevel=4,
         )

@@ -118,6 +118,13 @@ class LinearSolution(NamedTuple):
         """Of the items, in float64."""
         return self.point.rewards
 
+    def stopped(self, tol) -> str:
+        """Say where a run ended that has not converged."""
+        return (
+            f"L-BFGS stopped after {self.n_iter} iterations with its gradient at "
+            f"{self.reduction:.1e} of the first (tol={tol:g})."
+        )
+
 
 class LinearProblem:
     """F for one set of comparisons, solved for one alpha or for many.
