@@ -23,7 +23,7 @@ from skreward.cli.output import named_errors
 from skreward.cli.preferences import NoRowLeftError, Texts, read_rows, warn_of_skipped
 from skreward.cli.table import Table
 from skreward.text.embedding_job import item_hash
-from skreward.text.items import TextItem, TextItems, TextPairs, plain
+from skreward.text.items import TextItem, TextItems, TextPairs
 from skreward.utils.progress import progress
 
 Skipped = dict[str, list[int]]
@@ -177,13 +177,13 @@ class _Kept:
 
     def _numbers(self, items):
         numbers = np.empty(len(items), dtype=np.int64)
-        prompt_ids = items.prompt_ids.tolist()
+        prompt_ids, lengths = items.prompt_ids.tolist(), items.lengths.tolist()
         for k, item in enumerate(items.items):
             n = self.number.setdefault(item_hash(item), len(self.number))
             numbers[k] = n
             if n == len(self.lengths):
                 self.prompt_ids.append(prompt_ids[k])
-                self.lengths.append(len(plain(item.response)))
+                self.lengths.append(lengths[k])
                 self._put_aside(n, item)
         return numbers
 

@@ -95,10 +95,7 @@ class Preferences:
 
         None where the lengths are not known.
         """
-        if isinstance(self.items, TextItems):
-            length = np.array([len(text) for text in self.items["response"]])
-        else:
-            length = self.items.lengths
+        length = self.items.lengths
         if length is None:
             return None
         return length[self.index[:, 0]] - length[self.index[:, 1]]

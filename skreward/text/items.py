@@ -66,6 +66,11 @@ class TextItems(Sequence):
                 ids[key] = int.from_bytes(digest.digest(), "little", signed=True)
         return np.array([ids[key] for key in keys], dtype=np.int64)
 
+    @property
+    def lengths(self) -> np.ndarray:
+        """Characters of the responses."""
+        return np.array([len(plain(item.response)) for item in self.items], np.int64)
+
     def __len__(self):
         return len(self.items)
 
