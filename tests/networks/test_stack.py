@@ -4,12 +4,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from numpy.testing import assert_allclose
 
 from skreward.networks.forward import ACTIVATIONS
 from skreward.networks.jobs import Network
-
-torch = pytest.importorskip("torch")
 
 SIZES = (5, 7, 4)
 N_ROWS = [9, 6]

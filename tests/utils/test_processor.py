@@ -17,12 +17,14 @@ def asked_again():
 
 
 def test_no_device_that_torch_finds_is_missed():
-    torch = pytest.importorskip("torch")
+    import torch
+
     assert processor.may_have_cuda() or not torch.cuda.is_available()
 
 
 def test_bfloat16_is_fast_where_torch_says_so():
-    torch = pytest.importorskip("torch")
+    import torch
+
     from skreward.utils.device import is_fast_at_bfloat16
 
     known = processor.is_fast_at_bfloat16()
