@@ -4,6 +4,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from skreward.utils import processor
 from skreward.utils.optional import wanted_by
 
 with wanted_by("A reward network or a CUDA device", "torch"):
@@ -34,13 +35,15 @@ def resolve(device):
 
 
 def is_fast_at_bfloat16(device) -> bool:
-    """Whether products in bfloat16 have units of their own."""
+    """Whether products in bfloat16 are faster than those in float32."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
-    if device.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):
+    if device.type != "cpu":
         return False
-    flags = torch.cpu.get_capabilities()
-    return bool(flags.get("amx_bf16") or flags.get("avx512_bf16"))
+    known = processor.is_fast_at_bfloat16()
+    if known is None and hasattr(torch.cpu, "get_capabilities"):
+        known = torch.cpu.get_capabilities().get("amx_bf16")
+    return bool(known)
 
 
 @contextmanager

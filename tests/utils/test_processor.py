@@ -1,6 +1,7 @@
 """What the machine computes with: told without torch as torch tells it."""
 
 import ctypes
+from functools import cache
 
 import pytest
 
@@ -22,13 +23,16 @@ def test_no_device_that_torch_finds_is_missed():
     assert processor.may_have_cuda() or not torch.cuda.is_available()
 
 
-def test_bfloat16_is_fast_where_torch_says_so():
+@pytest.mark.parametrize("known", [True, False, None])
+def test_torch_is_asked_where_the_system_does_not_say(monkeypatch, known):
     import torch
 
     from skreward.utils.device import is_fast_at_bfloat16
 
-    known = processor.is_fast_at_bfloat16()
-    assert known in (None, is_fast_at_bfloat16(torch.device("cpu")))
+    told = {"amx_bf16": True, "avx512_bf16": True}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: told, raising=False)
+    monkeypatch.setattr(processor, "is_fast_at_bfloat16", cache(lambda: known))
+    assert is_fast_at_bfloat16(torch.device("cpu")) is (known is not False)
 
 
 @pytest.mark.parametrize(
@@ -63,8 +67,10 @@ def test_rocm_is_left_to_torch(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("said", "expected"),
     [
-        ("processor: 0\nflags\t\t: fpu avx512_bf16 amx_tile\n", True),
-        ("flags : fpu amx_bf16\n", True),
+        ("vendor_id\t: AuthenticAMD\nflags\t\t: fpu avx512_bf16\n", True),
+        ("vendor_id\t: GenuineIntel\nflags\t\t: fpu avx512_bf16\n", False),
+        ("vendor_id : GenuineIntel\nflags : fpu avx512_bf16 amx_bf16\n", True),
+        ("flags : fpu amx_bf16\nflags : fpu\n", True),
         ("flags : fpu avx2 f16c\n", False),
         ("Features : fp asimd bf16\n", None),
         (None, None),
