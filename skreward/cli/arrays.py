@@ -11,6 +11,7 @@ import numpy as np
 from skreward.cli.files import GROWTH_LIMIT, UNPACKED_FREE
 from skreward.cli.table import DataError
 
+PACKED, MAPPED = ".npz", ".npy"
 # What stands first in a pipeline that takes rows, and not texts.
 ROWS = "passthrough"
 NAMES = ("embeddings", "prompt_ids", "index", "y", "ratings")
@@ -69,19 +70,22 @@ class ArrayItems:
 
 def is_arrays(path: Path) -> bool:
     """Whether the name of a file says that it holds arrays."""
-    return path.suffix.lower() == ".npz"
+    return path.suffix.lower() in (PACKED, MAPPED)
 
 
 def read_arrays(path: Path) -> Arrays:
     """Read embeddings, prompts, and what is compared or rated.
 
+    They are in one ``.npz`` file; or the embeddings are in an ``.npy`` file, which is
+    mapped into memory, and the others in ``prompt_ids.npy`` and so on beside it.
+
     Raises
     ------
     DataError
-        For a file that is no ``.npz``, holds objects, lacks an array or has one that
+        For a file of another kind, that holds objects, lacks an array or has one that
         does not go with the others.
     """
-    found = _load(path)
+    found = _mapped(path) if path.suffix.lower() == MAPPED else _unpacked(path)
 
     def refuse(problem):
         raise DataError(path, None, problem)
@@ -139,7 +143,7 @@ def _numbers(found, name, n, refuse):
     return values
 
 
-def _load(path) -> dict[str, np.ndarray]:
+def _unpacked(path) -> dict[str, np.ndarray]:
     try:
         limit = max(UNPACKED_FREE, GROWTH_LIMIT * path.stat().st_size)
         with zipfile.ZipFile(path) as file:
@@ -153,3 +157,21 @@ def _load(path) -> dict[str, np.ndarray]:
         raise DataError(path, None, error.strerror or str(error)) from None
     except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(path, None, f"no .npz file of numbers ({error})") from None
+
+
+def _mapped(path) -> dict[str, np.ndarray]:
+    beside = {name: path.with_name(name + MAPPED) for name in NAMES[1:]}
+    found = {NAMES[0]: _array(path, mmap_mode="r")}
+    there = {name: file for name, file in beside.items() if file.exists()}
+    return found | {name: _array(file) for name, file in there.items() if file != path}
+
+
+def _array(path, **how) -> np.ndarray:
+    try:
+        with path.open("rb") as file:
+            np.lib.format.read_magic(file)
+        return np.load(path, allow_pickle=False, **how)
+    except OSError as error:
+        raise DataError(path, None, error.strerror or str(error)) from None
+    except (ValueError, EOFError) as error:
+        raise DataError(path, None, f"no .npy file of numbers ({error})") from None

@@ -1,4 +1,4 @@
-"""Embeddings that something else computed, as an .npz file in place of texts."""
+"""Embeddings that something else computed: arrays in place of texts."""
 
 import json
 import zipfile
@@ -22,7 +22,15 @@ FIT = ("--reward", "linear", "--folds", "3")
 
 
 def write(path, arrays):
-    np.savez(path, **arrays)
+    """Save arrays in an .npz file, or the embeddings in an .npy file, others beside."""
+    if path.suffix == ".npz":
+        np.savez(path, **arrays)
+        return path
+    for old in path.parent.glob("*.npy"):
+        old.unlink()
+    for name, array in arrays.items():
+        file = path if name == "embeddings" else path.with_name(f"{name}.npy")
+        np.save(file, array)
     return path
 
 
@@ -50,9 +58,10 @@ def test_a_model_of_rows_predicts_rewards_of_rows(command, tmp_path, rows_model)
     assert command.report("info", rows_model)["embedding"] is None
 
 
-def test_evaluation_and_the_best_of_rows(command, tmp_path, rows_model):
+@pytest.mark.parametrize("name", ["data.npz", "items.npy"])
+def test_evaluation_and_the_best_of_rows(command, tmp_path, rows_model, name):
     for arrays in (PAIRS, RATED):
-        data = write(tmp_path / "data.npz", arrays)
+        data = write(tmp_path / name, arrays)
         report = command.report("evaluate", rows_model, data)
         assert report["order_consistency"] > 0.7
         assert set(report["compared"]) == {"model", "coin"}
@@ -85,14 +94,22 @@ def test_rows_of_a_folder_give_the_fit_of_the_folder(command, tmp_path, tiny, da
     assert coefs[0][-1].coef_.shape == coefs[1][-1].coef_.shape
 
 
-def test_float16_and_strings(command, tmp_path):
+@pytest.mark.parametrize("name", ["data.npz", "items.npy"])
+def test_float16_and_strings(command, tmp_path, name):
     arrays = PAIRS | {
         "embeddings": PAIRS["embeddings"].astype(np.float16),
         "prompt_ids": PAIRS["prompt_ids"].astype(str),
     }
-    data = write(tmp_path / "data.npz", arrays)
+    data = write(tmp_path / name, arrays)
     report = command.report("fit", data, "-o", tmp_path / "m.skops", *FIT)
     assert report["order_consistency"] > 0.7
+
+
+def test_one_model_of_both_forms(command, tmp_path, rows_model):
+    data = write(tmp_path / "pairs.npy", PAIRS)
+    command.report("fit", data, "-o", tmp_path / "m.skops", *FIT)
+    coefs = [load(path)[-1][-1].coef_ for path in (rows_model, tmp_path / "m.skops")]
+    np.testing.assert_array_equal(*coefs)
 
 
 def test_texts_and_rows_are_not_mixed(command, tmp_path, data, model, rows_model):
@@ -112,7 +129,7 @@ WRONG = [
     ({"embeddings": np.ones((120, 2), int)}, "embeddings: wanted floating numbers"),
     ({"embeddings": np.empty((0, 2))}, "embeddings: wanted floating numbers"),
     ({"embeddings": np.full((120, 2), np.nan)}, "embeddings: row 0 is not finite"),
-    ({"embeddings": np.array([[{}]])}, "no .npz file of numbers"),
+    ({"embeddings": np.array([[{}]])}, "file of numbers"),
     ({"prompt_ids": np.ones(3, int)}, "prompt_ids: wanted integers or strings"),
     ({"prompt_ids": np.ones(120)}, "prompt_ids: wanted integers or strings"),
     ({"index": np.ones((3, 2))}, "index: wanted integers"),
@@ -129,10 +146,13 @@ WRONG = [
 ]
 
 
+@pytest.mark.parametrize("name", ["data.npz", "items.npy"])
 @pytest.mark.parametrize(("changed", "said"), WRONG, ids=[said for _, said in WRONG])
-def test_arrays_that_are_wrong(command, tmp_path, changed, said):
+def test_arrays_that_are_wrong(command, tmp_path, name, changed, said):
     arrays = {k: v for k, v in (PAIRS | changed).items() if v is not None}
-    data = write(tmp_path / "data.npz", arrays)
+    data = write(tmp_path / name, arrays)
+    if name.endswith("npy") and changed.get("embeddings", data) is None:
+        said = "No such file"
     line = command.refused("fit", data, "-o", tmp_path / "m.skops", *FIT)
     assert line.startswith(str(data))
     assert said in line
@@ -147,6 +167,17 @@ def test_what_is_no_file_of_arrays(command, tmp_path):
     with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("embeddings.npy", b"\0" * (300 << 20))
     assert "the file unpacks to 300 MiB" in command.refused(*refused)
+
+
+@pytest.mark.parametrize("written", [b"", b"PK\x03\x04 no array", b"\x93NUMPY\x01\x00"])
+def test_what_is_no_mapped_array(command, tmp_path, written):
+    data = write(tmp_path / "items.npy", PAIRS)
+    refused = ("fit", data, "-o", tmp_path / "m.skops")
+    for name in ("y.npy", "items.npy"):
+        (tmp_path / name).write_bytes(written)
+        said = command.refused(*refused)
+        assert said.startswith(str(tmp_path / name))
+        assert "no .npy file of numbers" in said
 
 
 @pytest.mark.parametrize("options", [("--features", "embedding"), ("--model", "x")])
