@@ -85,7 +85,9 @@ class PaperRewardModel(BaseEstimator):
         items = np.asarray(X.embeddings, dtype=np.float32)
         self.shift_, self.scale_ = np.float32(0), np.float32(1)
         if self.scales:
-            self.shift_, self.scale_ = items.mean(axis=0), items.std(axis=0)
+            self.shift_, scale = items.mean(axis=0), items.std(axis=0)
+            # A constant feature keeps its unit: some encoders have one.
+            self.scale_ = np.where(scale > 0, scale, np.float32(1))
         items = torch.from_numpy((items - self.shift_) / self.scale_)
         rows, labels = self._rows(X.index, np.asarray(y))
         training, validating = self._split(X, len(rows) // 2, rng)

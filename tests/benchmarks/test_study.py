@@ -19,6 +19,7 @@ from benchmarks.study.cost import describe, grid_seconds
 from benchmarks.study.paper_recipe import PaperRewardModel
 from benchmarks.study.results import ResultsFile, read_results
 from benchmarks.study.sources import Source, beyond_length
+from skreward import EmbeddingPairs
 from skreward.datasets import make_preferences
 from skreward.metrics import best_of_n_score
 from tests.support import ROOT
@@ -432,6 +433,14 @@ def test_only_the_row_split_validates_on_mirror_images(split, twins, cross_promp
     shared = np.isin(prompts[validating % 20_000], prompts[training % 20_000]).any()
     assert shared == (split != "prompt")
     assert 0.01 < len(validating) / 40_000 < 0.3
+
+
+def test_a_constant_feature_is_scaled_by_nothing():
+    data = make_preferences(n_pairs=200, random_state=0)
+    items = np.hstack([data.pairs.embeddings, np.full((len(data.rewards), 1), 0.25)])
+    pairs = EmbeddingPairs(items, data.pairs.index, data.pairs.prompt_ids)
+    model = PaperRewardModel("bt", "prompt", scales=True).fit(pairs, data.y)
+    assert np.isfinite(model.predict(items)).all()
 
 
 @pytest.mark.parametrize("objective", ["bt", "clf"])
