@@ -27,7 +27,7 @@ class EmbeddingPairs:
     ----------
     embeddings : {array, sparse matrix, Dask array} of shape (n_items, n_features)
         One row an item, of any real dtype; `numpy.memmap`, float16,
-        `scipy.sparse` and `dask.array.Array` are kept as they are. Chunks of a Dask
+        `scipy.sparse` and ``dask.array.Array`` are kept as they are. Chunks of a Dask
         array hold whole rows, of a number that is known; see
         :doc:`/guide/beyond_memory`.
 
