@@ -279,7 +279,9 @@ def _fit_lazily(classifier, comparisons):
             f"with {', '.join(FREE_WHERE_LAZY)} of its parameters; got {classifier!r}."
         )
     plain._validate_params()
-    items = DaskItemMatrix(comparisons.items)
+    # As scikit-learn does: float32 alone is not float64.
+    dtype = np.float32 if comparisons.items.dtype == np.float32 else np.float64
+    items = DaskItemMatrix(comparisons.items.astype(dtype))
     found = fit_logistic(items, wins_of(comparisons), **free)
     if not found.converged:
         warnings.warn(
@@ -287,8 +289,6 @@ def _fit_lazily(classifier, comparisons):
             ConvergenceWarning,
             stacklevel=4,
         )
-    # As scikit-learn does: float32 alone is not float64.
-    dtype = np.float32 if comparisons.items.dtype == np.float32 else np.float64
     theta = found.theta if classifier.fit_intercept else np.zeros(1)
     classifier.classes_ = np.array([0, 1])
     classifier.coef_ = found.coef.astype(dtype)[np.newaxis]
