@@ -129,7 +129,7 @@ WRONG = [
     ({"embeddings": np.ones((120, 2), int)}, "embeddings: wanted floating numbers"),
     ({"embeddings": np.empty((0, 2))}, "embeddings: wanted floating numbers"),
     ({"embeddings": np.full((120, 2), np.nan)}, "embeddings: row 0 is not finite"),
-    ({"embeddings": np.array([[{}]])}, "file of numbers"),
+    ({"embeddings": np.array([[{}]])}, "no {suffix} file of numbers"),
     ({"prompt_ids": np.ones(3, int)}, "prompt_ids: wanted integers or strings"),
     ({"prompt_ids": np.ones(120)}, "prompt_ids: wanted integers or strings"),
     ({"index": np.ones((3, 2))}, "index: wanted integers"),
@@ -151,6 +151,7 @@ WRONG = [
 def test_arrays_that_are_wrong(command, tmp_path, name, changed, said):
     arrays = {k: v for k, v in (PAIRS | changed).items() if v is not None}
     data = write(tmp_path / name, arrays)
+    said = said.format(suffix=data.suffix)
     if name.endswith("npy") and changed.get("embeddings", data) is None:
         said = "No such file"
     line = command.refused("fit", data, "-o", tmp_path / "m.skops", *FIT)
