@@ -45,11 +45,11 @@ DEFAULT = "sentence-transformers/all-MiniLM-L6-v2"
 def prompt(n_words):
     """Give a prompt of about as many words: the question, after what it is about."""
     words = PROMPT.split()
-    before = responses(1, n_words - len(words), 0)[0].split() if n_words > 13 else []
+    before = responses(1, n_words - len(words), 0) if n_words > len(words) else []
     return " ".join([*before, *words])
 
 
-def fitted(encoder=DEFAULT):
+def fitted(encoder):
     from sklearn.pipeline import make_pipeline
 
     from skreward import BradleyTerryRegressor, LLMEmbeddingTransformer
@@ -215,7 +215,6 @@ def main():
         for k, name in enumerate(SERVERS):
             if name == "route, plain" and not is_sentence:
                 continue
-            port = options.port + k
             port = options.port + k
             arguments = ["--serve", name, "--port", str(port)]
             running[name] = port, subprocess.Popen([*command, *arguments])
