@@ -161,16 +161,13 @@ def _unpacked(path) -> dict[str, np.ndarray]:
 
 def _mapped(path) -> dict[str, np.ndarray]:
     beside = {name: path.with_name(name + MAPPED) for name in NAMES[1:]}
-    found = {NAMES[0]: _array(path, mmap_mode="r")}
-    there = {name: file for name, file in beside.items() if file.exists()}
-    return found | {name: _array(file) for name, file in there.items() if file != path}
+    files = {n: file for n, file in beside.items() if file.exists() and file != path}
+    return {name: _array(file) for name, file in [(NAMES[0], path), *files.items()]}
 
 
-def _array(path, **how) -> np.ndarray:
+def _array(path) -> np.ndarray:
     try:
-        with path.open("rb") as file:
-            np.lib.format.read_magic(file)
-        return np.load(path, allow_pickle=False, **how)
+        return np.asarray(np.lib.format.open_memmap(path, mode="r"))
     except OSError as error:
         raise DataError(path, None, error.strerror or str(error)) from None
     except (ValueError, EOFError) as error:
