@@ -98,6 +98,7 @@ def rates(data, n, jobs):
     """Run the command with each number of processes, by turns."""
     with gzip.open(data, "rt") as file:
         rows = [json.loads(line) for line in file]
+    rows = [row for row in rows if row["response"].strip()]
     rows = rows[:: max(1, len(rows) // n)][:n]
     best = dict.fromkeys(jobs, 0.0)
     with tempfile.TemporaryDirectory() as folder:
@@ -113,7 +114,7 @@ def rates(data, n, jobs):
                            "--jobs", str(k), "--json",
                            "--shard-rows", str(max(1, n // 8))]  # fmt: skip
                 before = os.times()
-                done = subprocess.run(command, capture_output=True, check=True)
+                done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
                 after = os.times()
                 report = json.loads(done.stdout.splitlines()[-1])
                 best[k] = max(best[k], report["texts_per_second"])

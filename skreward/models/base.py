@@ -45,6 +45,10 @@ class BaseRewardModel(PageMixin, RegressorMixin, BaseEstimator, metaclass=ABCMet
             _reward_of_block, items, self, width=1, dtype=compute_dtype(items)
         )[:, 0]
 
+    def _reward_of(self, items):
+        """Rewards of items as they are given, which are validated."""
+        return self._rewards(check_items(self, items, reset=False))
+
     def predict(self, X: PairsOrItems) -> Array:
         """Reward of every item, or margin of every pair.
 
@@ -79,12 +83,12 @@ class BaseRewardModel(PageMixin, RegressorMixin, BaseEstimator, metaclass=ABCMet
         if getattr(X, "ndim", 2) == 3 and not isinstance(X, EmbeddingPairs):
             # Side by side: a pair given the other way round is rounded the same way.
             first, second = (
-                self._reward(check_items(self, side.copy(), reset=False))
+                self._reward_of(side.copy())
                 for side in np.moveaxis(dense_pairs(X), 1, 0)
             )
             return first - second
         split = take_apart(X)
-        reward = self._rewards(check_items(self, split.items, reset=False))
+        reward = self._reward_of(split.items)
         if split.index is None:
             return reward
         return reward[split.index[:, 0]] - reward[split.index[:, 1]]
@@ -112,7 +116,7 @@ class BaseRewardModel(PageMixin, RegressorMixin, BaseEstimator, metaclass=ABCMet
         check_is_fitted(self)
         if isinstance(X, EmbeddingPairs):
             split = take_apart(X)
-            reward = self._rewards(check_items(self, split.items, reset=False))
+            reward = self._reward_of(split.items)
             return reward[split.index]
         refuse_texts(self, X)
         if not sp.issparse(X) and not hasattr(X, "shape"):
@@ -123,7 +127,7 @@ class BaseRewardModel(PageMixin, RegressorMixin, BaseEstimator, metaclass=ABCMet
         if len(shape) != 2:
             refuse_lazy(X, "An array of candidates")
             X = np.asarray(X).reshape(-1, shape[-1])
-        return self._rewards(check_items(self, X, reset=False)).reshape(shape[:-1])
+        return self._reward_of(X).reshape(shape[:-1])
 
     def score(
         self,
@@ -166,7 +170,7 @@ class BaseRewardModel(PageMixin, RegressorMixin, BaseEstimator, metaclass=ABCMet
 
 
 def _reward_of_block(block, start, model):
-    return model._reward(check_items(model, block, reset=False))[:, np.newaxis]
+    return model._reward_of(block)[:, np.newaxis]
 
 
 def require_pairs(X, method="predict_preference_proba"):

@@ -36,6 +36,19 @@ def item_rewards(items, coef):
     return rewards.T
 
 
+def keeps_infinity(items):
+    """Whether a row with infinity or NaN has a reward that is infinite or NaN, too.
+
+    Any number times such a one is, zero included; but where a column lies in one piece
+    BLAS may leave out the columns whose coefficient is zero.
+    """
+    return (
+        isinstance(items, np.ndarray)
+        and items.flags.c_contiguous
+        and items.dtype in (np.float32, np.float64)
+    )
+
+
 class ItemMatrix:
     """Products with the items, which stay where and as they are stored.
 
