@@ -22,6 +22,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
+from unittest.mock import patch
 
 import numpy as np
 from scipy.stats import spearmanr
@@ -43,6 +44,7 @@ from skreward.metrics import order_consistency_score
 from skreward.model_selection import PromptDisjointKFold
 from skreward.models.network import fit_together
 from skreward.solvers.items import ItemMatrix
+from skreward.utils import float16
 
 
 class Row(NamedTuple):
@@ -280,8 +282,8 @@ def lightgbm_classifier():
     return LGBMClassifier(verbosity=-1, random_state=0)
 
 
-def scoring(hidden_layer_sizes, n_rows, repeats):
-    """Predict rewards of float16 rows, and take bare products over the same memory."""
+def scoring(hidden_layer_sizes, n_rows, dtype, repeats):
+    """Predict rewards of rows, and take bare products over the same memory."""
     import torch
 
     n_features = 1024
@@ -295,7 +297,7 @@ def scoring(hidden_layer_sizes, n_rows, repeats):
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(pairs, y)
     rng = np.random.default_rng(0)
-    rows = np.empty((n_rows, n_features), dtype=np.float16)
+    rows = np.empty((n_rows, n_features), dtype=dtype)
     for start in range(0, n_rows, 10_000):
         part = rows[start : start + 10_000]
         part[:] = rng.standard_normal(part.shape, dtype=np.float32)
@@ -311,19 +313,27 @@ def scoring(hidden_layer_sizes, n_rows, repeats):
 
         what = "the layers' float32 products in torch"
     else:
-        weights = torch.from_numpy(model.coef_).half()
+        weights = torch.from_numpy(model.coef_.astype(dtype))
 
         def bare():
             return here @ weights
 
-        what = "torch's float16 product"
-    seconds, _ = fastest([lambda: model.predict(rows), bare], repeats)
+        what = f"torch's {np.dtype(dtype)} product"
+
+    def by_integers():
+        with patch.multiple(float16, numkong=None, UNIT=2.0**112, KEEPS_INFINITY=False):
+            model.predict(rows)
+
+    runs = [lambda: model.predict(rows), bare]
+    is_half = dtype == np.float16 and not hidden_layer_sizes
+    seconds, _ = fastest(runs + [by_integers] * is_half, repeats)
+    beside = f"; without NumKong {seconds[2]:.2f} s" if is_half else ""
     name = f"network {hidden_layer_sizes}" if hidden_layer_sizes else "linear"
     return Row(
-        f"rewards of {n_rows:,} x {n_features:,} float16 rows, {name}",
+        f"rewards of {n_rows:,} x {n_features:,} {np.dtype(dtype)} rows, {name}",
         seconds[1] / seconds[0], "of a bare product", "0.7",
         f"{seconds[0]:.2f} s against {seconds[1]:.2f} s of {what}, "
-        f"{rows.nbytes / seconds[0] / 1e9:.1f} GB/s",
+        f"{rows.nbytes / seconds[0] / 1e9:.1f} GB/s{beside}",
     )  # fmt: skip
 
 
@@ -414,8 +424,9 @@ ROWS: dict[str, Callable] = {
     "classifier-lightgbm": lambda n: classifier(
         lightgbm_classifier, "LightGBM", 5, n
     ),
-    "scoring-linear": lambda n: scoring((), 1_000_000, n),
-    "scoring-network": lambda n: scoring((1024, 512), 1_000_000, 1),
+    "scoring-linear": lambda n: scoring((), 1_000_000, np.float16, n),
+    "scoring-linear-float32": lambda n: scoring((), 1_000_000, np.float32, n),
+    "scoring-network": lambda n: scoring((1024, 512), 1_000_000, np.float16, 1),
     "memory-linear": lambda n: fit_memory("linear"),
     "memory-network": lambda n: fit_memory("network"),
     "grid-search": lambda n: search_memory("grid-in-memory", "in memory"),

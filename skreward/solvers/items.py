@@ -42,11 +42,11 @@ def keeps_infinity(items):
     Any number times such a one is, zero included; but where a column lies in one piece
     BLAS may leave out the columns whose coefficient is zero.
     """
-    return (
-        isinstance(items, np.ndarray)
-        and items.flags.c_contiguous
-        and items.dtype in (np.float32, np.float64)
-    )
+    if not isinstance(items, np.ndarray) or not items.flags.c_contiguous:
+        return False
+    if items.dtype == np.float16:
+        return float16.KEEPS_INFINITY
+    return items.dtype in (np.float32, np.float64)
 
 
 class ItemMatrix:

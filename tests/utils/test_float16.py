@@ -1,5 +1,9 @@
 """float16 read fast is float16 read by NumPy."""
 
+import subprocess
+import sys
+
+import numkong
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
@@ -7,11 +11,30 @@ from sklearn.base import clone
 from threadpoolctl import threadpool_limits
 
 from skreward import BradleyTerryMLPRegressor, BradleyTerryRegressor
+from skreward.solvers.items import keeps_infinity
 from skreward.utils import float16
 from skreward.utils.float16 import gradient, is_finite, rewards, to_float32
 
 EVERY = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
 FINITE = EVERY[np.isfinite(EVERY)]
+
+
+@pytest.fixture(autouse=True, params=["integers", "numkong"])
+def converter(request, monkeypatch):
+    """Convert as where NumKong is installed, and as where it is not."""
+    is_kong = request.param == "numkong"
+    monkeypatch.setattr(float16, "numkong", numkong if is_kong else None)
+    monkeypatch.setattr(float16, "UNIT", 1.0 if is_kong else 2.0**112)
+    monkeypatch.setattr(float16, "KEEPS_INFINITY", is_kong)
+    return request.param
+
+
+def test_numkong_is_taken_where_it_is_installed():
+    code = (
+        "from skreward.utils import float16 as f; print(f.numkong is not None, f.UNIT)"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert told.stdout.split() == ["True", "1.0"], told.stderr
 
 
 def test_every_number_is_converted_exactly():
@@ -22,8 +45,15 @@ def test_every_number_is_converted_exactly():
 
 def test_strided_input():
     table = FINITE[: 60 * 1000].reshape(60, 1000)
-    for view in (table[::2, ::2], table.T, table[::-1]):
+    for view in (table[::2, ::2], table.T, table[::-1], table[:0], table[3:4, 5:6]):
         assert_array_equal(to_float32(view), view.astype(np.float32))
+
+
+def test_mapped_input(tmp_path):
+    np.save(tmp_path / "items.npy", FINITE[:60_000].reshape(60, 1000))
+    items = np.load(tmp_path / "items.npy", mmap_mode="r")
+    assert_array_equal(to_float32(items), items.astype(np.float32))
+    assert_array_equal(rewards(items, np.ones(1000)), rewards(items[:], np.ones(1000)))
 
 
 @pytest.fixture
@@ -54,6 +84,36 @@ def test_products_are_those_of_float64(n_items, size, small_blocks):
         assert found.dtype == np.float32
         assert found.shape == wanted.shape
         assert (abs(found - wanted) <= 4e-7 * sizes).all()
+
+
+def test_both_ways_of_converting_give_the_same_bits(converter, monkeypatch):
+    if converter == "integers":
+        pytest.skip("is what the other is compared with")
+    rng = np.random.RandomState(2)
+    items = (rng.standard_normal((400, 70)) * 8.0 ** rng.randint(-6, 5, 70)).astype(
+        np.float16
+    )
+    coef, of_items = rng.standard_normal(70), rng.standard_normal(400)
+    matrix = rng.standard_normal((70, 3))
+    found = [rewards(items, coef), gradient(items, of_items), rewards(items, matrix)]
+    monkeypatch.setattr(float16, "numkong", None)
+    monkeypatch.setattr(float16, "UNIT", 2.0**112)
+    assert_array_equal(rewards(items, coef), found[0])
+    assert_array_equal(gradient(items, of_items), found[1])
+    assert_array_equal(rewards(items, matrix), found[2])
+
+
+def test_what_is_not_finite_shows_where_that_is_said(converter):
+    items = np.ones((5, 4), np.float16)
+    assert keeps_infinity(items) == (converter == "numkong")
+    if converter == "integers":
+        return
+    for value in EVERY[~np.isfinite(EVERY)][::97]:
+        items[2, 3] = value
+        for coef in ([1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 3.0, 0.0]):
+            with np.errstate(invalid="ignore"):
+                shown = np.isfinite(rewards(items, np.array(coef)))
+            assert_array_equal(shown, [True, True, False, True, True])
 
 
 def test_products_with_zeros_are_zero():
