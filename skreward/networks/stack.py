@@ -7,6 +7,7 @@ for embeddings of any scale. The penalty is that of the weights for items as the
 ``coefs[0] / scale`` in the first layer. One network is a stack of one.
 """
 
+from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
@@ -83,7 +84,7 @@ class Stack:
             stacked(np.minimum(a, MAX_DECAY).astype(inverse_scales.dtype)).unsqueeze(2)
             for a in (decay, alpha)
         ]
-        self._rates = stacked([np.float64(own.learning_rate_init) for own in settings])
+        self._rates = [float(own.learning_rate_init) for own in settings]
         self._averages, self._squares = (
             [
                 self._moment(networks, k, which, stacked)
@@ -91,8 +92,8 @@ class Stack:
             ]
             for which in (0, 1)
         )
-        self._n_steps = stacked([np.float64(n.n_steps) for n in networks])
-        self._generators = generators
+        self._n_steps = [network.n_steps for network in networks]
+        self._generators, self._device = generators, device
         self._dropout, self._is_half = settings[0].dropout, is_half
         self._activation = ACTIVATIONS[settings[0].activation]
         self._derive = DERIVATIVES[settings[0].activation]
@@ -173,24 +174,41 @@ class Stack:
                     delta *= layer.kept
                 self._derive(layer.hidden, delta)
         gradients = [*reversed(of_coefs), *reversed(of_intercepts)]
-        self._adam(members, [*gradients, of_theta.unsqueeze(1)])
+        self._adam([*gradients, of_theta.unsqueeze(1)])
 
-    def _adam(self, members, gradients):
-        n_steps = self._n_steps[members].add_(1).view(-1, 1, 1)
-        first, second = (1 - beta**n_steps for beta in BETAS)
-        # rate m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + epsilon), scalars together.
-        size = -self._rates[members].view(-1, 1, 1) * second.sqrt() / first
-        epsilon = EPSILON * second.sqrt()
-        for k, gradient in enumerate(gradients):
-            values = self._parameters[k][members]
-            average, square = self._averages[k][members], self._squares[k][members]
-            if k < self._n_coefs:
-                gradient = gradient.addcmul_(values, self._decay(k, members))
-            average.lerp_(gradient, 1 - BETAS[0])
-            square.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
-            step = square.sqrt().add_(epsilon.to(square.dtype))
-            length = size if k < self._n_layers else THETA_STEP * size
-            values.add_(torch.div(average, step, out=step).mul_(length.to(step.dtype)))
+    def _adam(self, gradients):
+        """Take a step for the members that have gradients, the first of all."""
+        for k, gradient in enumerate(gradients[: self._n_coefs]):
+            members = slice(0, len(gradient))
+            gradient.addcmul_(self._parameters[k][members], self._decay(k, members))
+        for (rate, n), members in self._alike(len(gradients[0])):
+            self._n_steps[members] = [n + 1] * (members.stop - members.start)
+            values, slopes, averages, squares = (
+                [tensor[members] for tensor in tensors]
+                for tensors in (
+                    self._parameters, gradients, self._averages, self._squares,
+                )
+            )  # fmt: skip
+            count = torch.full((), n + 1, dtype=torch.float32, device=self._device)
+            layers, theta = slice(self._n_layers), slice(self._n_layers, None)
+            for some, size in ((layers, rate), (theta, THETA_STEP * rate)):
+                # What torch.optim.Adam(fused=True) calls, without the compiler that
+                # its room imports: one pass over memory.
+                torch._fused_adam_(
+                    values[some], slopes[some], averages[some], squares[some], [],
+                    [count] * len(values[some]), lr=size, beta1=BETAS[0],
+                    beta2=BETAS[1], weight_decay=0.0, eps=EPSILON, amsgrad=False,
+                    maximize=False,
+                )  # fmt: skip
+
+    def _alike(self, n_members):
+        """Give runs of members of one rate that took as many steps, as slices."""
+        first = 0
+        kinds = zip(self._rates, self._n_steps[:n_members], strict=False)
+        for kind, run in groupby(kinds):
+            last = first + sum(1 for _ in run)
+            yield kind, slice(first, last)
+            first = last
 
     def _decay(self, k, members):
         """Alpha for the weights of layer k, in the unit of the scaled items."""
@@ -198,7 +216,9 @@ class Stack:
 
     def penalties(self):
         """Alpha / 2 times the squared weights of every member, (m,), in float64."""
-        total = torch.zeros_like(self._n_steps)
+        total = torch.zeros(
+            len(self._n_steps), dtype=torch.float64, device=self._device
+        )
         for k, coef in enumerate(self._parameters[: self._n_coefs]):
             squares = self._decay(k, slice(None)) * coef.square()
             total += squares.sum(dim=(1, 2), dtype=torch.float64) / 2
@@ -216,12 +236,13 @@ class Stack:
             (average[member].cpu().numpy(), square[member].cpu().numpy())
             for average, square in zip(self._averages, self._squares, strict=True)
         ]
-        return int(self._n_steps[member]), moments
+        return self._n_steps[member], moments
 
     def keep(self, members):
         """Drop all other members."""
         for name in ("_parameters", "_averages", "_squares", "_decays"):
             setattr(self, name, [p[members] for p in getattr(self, name)])
-        for name in ("_shift", "_inverse_scale", "_rates", "_n_steps"):
+        for name in ("_shift", "_inverse_scale"):
             setattr(self, name, getattr(self, name)[members])
-        self._generators = [self._generators[member] for member in members]
+        for name in ("_rates", "_n_steps", "_generators"):
+            setattr(self, name, [getattr(self, name)[member] for member in members])

@@ -14,13 +14,16 @@ SIZES = (5, 7, 4)
 N_ROWS = [9, 6]
 
 
-def stack_of(dtype, activation, dropout, has_level, is_half):
-    """Two networks of random weights, with penalties and rates of their own."""
+def stack_of(
+    dtype, activation="relu", dropout=0.0, has_level=False, is_half=False,
+    alphas=(0.0, 0.3), rates=(1e-3, 1e-3), n_theta=0,
+):  # fmt: skip
+    """Networks of random weights, with penalties and rates of their own."""
     from skreward.networks.stack import Stack
 
     rng = np.random.default_rng(0)
     networks, settings = [], []
-    for alpha in (0.0, 0.3):
+    for alpha, rate in zip(alphas, rates, strict=True):
         coefs = [rng.normal(size=s) for s in zip(SIZES, (*SIZES[1:], 1), strict=True)]
         intercepts = [rng.normal(size=n) for n in (*SIZES[1:], *[1] * has_level)]
         networks.append(
@@ -29,18 +32,18 @@ def stack_of(dtype, activation, dropout, has_level, is_half):
                 [b.astype(dtype) for b in intercepts],
                 rng.normal(size=SIZES[0]).astype(dtype),
                 rng.uniform(1, 2, SIZES[0]).astype(dtype),
-                np.zeros(0, dtype),
+                np.zeros(n_theta, dtype),
             )
         )
         settings.append(
             SimpleNamespace(
                 alpha=alpha,
-                learning_rate_init=1e-3,
+                learning_rate_init=rate,
                 dropout=dropout,
                 activation=activation,
             )
         )
-    generators = [torch.Generator().manual_seed(k) for k in range(2)]
+    generators = [torch.Generator().manual_seed(k) for k in range(len(alphas))]
     return Stack(networks, generators, settings, torch.device("cpu"), is_half)
 
 
@@ -58,7 +61,7 @@ def test_derivatives_are_those_of_autograd(activation, dropout, has_level, is_ha
     )
     members, found = slice(0, 2), []
     stack = stack_of(dtype, activation, dropout, has_level, is_half)
-    stack._adam = lambda _, gradients: found.extend(gradients)
+    stack._adam = found.extend
     tape = []
     with torch.inference_mode():
         rewards = stack.rewards(x.clone(), members, tape, N_ROWS)
@@ -75,6 +78,47 @@ def test_derivatives_are_those_of_autograd(activation, dropout, has_level, is_ha
         assert_allclose(
             ours, theirs, rtol=tolerance, atol=tolerance * float(theirs.abs().max())
         )
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_steps_are_those_of_torch_adam(dtype):
+    """Members of several rates and penalties; some sit steps out, some are dropped."""
+    from skreward.networks.stack import THETA_STEP
+
+    alphas, rates = (0.0, 0.3, 0.3, 0.1), (1e-2, 3e-2, 3e-2, 1e-2)
+    stack = stack_of(dtype, alphas=alphas, rates=rates, n_theta=2)
+    leaves = [[p[m].clone() for p in stack._parameters] for m in range(4)]
+    decays = [[stack._decay(k, m) for k in range(3)] for m in range(4)]
+    optimizers = [
+        torch.optim.Adam(
+            [{"params": own[:-1]}, {"params": own[-1:], "lr": THETA_STEP * rate}],
+            lr=rate,
+        )
+        for own, rate in zip(leaves, rates, strict=True)
+    ]
+    rng = torch.Generator().manual_seed(0)
+    members = [0, 1, 2, 3]
+    for step in range(12):
+        if step == 8:
+            members = [0, 1, 3]
+            stack.keep(members)
+        some = members[: 2 if step % 3 else None]
+        gradients = [
+            torch.randn(len(some), *p.shape[1:], dtype=p.dtype, generator=rng)
+            for p in stack._parameters
+        ]
+        for place, m in enumerate(some):
+            for k, own in enumerate(leaves[m]):
+                own.grad = gradients[k][place].clone()
+                if k < 3:
+                    own.grad += decays[m][k] * own
+            optimizers[m].step()
+        stack._adam(gradients)
+    tolerance = {np.float32: 2e-6, np.float64: 1e-13}[dtype]
+    for place, m in enumerate(members):
+        assert stack.adam_state(place)[0] == optimizers[m].state[leaves[m][0]]["step"]
+        for ours, theirs in zip(stack._parameters, leaves[m], strict=True):
+            assert_allclose(ours[place], theirs, rtol=tolerance, atol=tolerance)
 
 
 def test_derivatives_of_items_add_up_over_their_pairs():
