@@ -65,6 +65,9 @@ def fit(
     inner = inner_folds(splits, preferences.pair_prompts)
     recipe = Recipe(n_embedding=width, inner_folds=inner, **options)
     calibration = None
+    if reward in ("auto", "network"):
+        # Loads torch: threads are limited of what is there.
+        import skreward.networks.training  # noqa: F401
     with threads_for(rows.size):
         rewards, results = _compare(reward, pairs, preferences, splits, recipe)
         best = max(results[: len(rewards)], key=lambda r: r.order_consistency)

@@ -3,6 +3,7 @@
 import string
 import unicodedata
 from functools import lru_cache
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -56,10 +57,24 @@ LATIN = FIRST_LETTER + 2 * SCRIPTS.index("LATIN")
 UNSPACED = FIRST_LETTER + 2 * SCRIPTS.index("CJK")
 N_KINDS = FIRST_LETTER + 2 * len(SCRIPTS)
 BLANK, APOSTROPHE = ord(" "), ord("'")
-BASIC_PLANE = 0x10000
-RARE_LETTERS, EMOJI = slice(0x10000, 0x1F000), slice(0x1F000, 0x1FB00)
-RARE_DIGITS = 0x10000, 0x20000
-IDEOGRAPHS = slice(0x20000, 0x32000)
+# Letters of one script, block by block, each its own lower case.
+BLOCKS = (
+    ("CJK", 0x3400, 0x4DC0),
+    ("CJK", 0x4E00, 0xA000),
+    ("HANGUL", 0xAC00, 0xD7A4),
+    ("OTHER", 0x10000, 0x1F000),
+    ("CJK", 0x20000, 0x32000),
+)
+# What else the basic plane has, but for surrogates and private use, which are nothing.
+VARIED = (
+    range(0x3400),
+    range(0x4DC0, 0x4E00),
+    range(0xA000, 0xAC00),
+    range(0xD7A4, 0xD800),
+    range(0xF900, 0x10000),
+)
+EMOJI = slice(0x1F000, 0x1FB00)
+RARE_DIGITS = range(0x10000, 0x20000)
 
 
 class Alphabet(NamedTuple):
@@ -83,7 +98,7 @@ def alphabet() -> Alphabet:
     codes = np.arange(0x110000, dtype=np.uint32)
     kind = np.zeros(len(codes), dtype=np.uint8)
     fold = np.full(len(codes), BLANK, dtype=np.uint32)
-    for code in range(BASIC_PLANE):
+    for code in chain(*VARIED):
         character = chr(code)
         category = unicodedata.category(character)
         if category[0] == "L":
@@ -93,11 +108,10 @@ def alphabet() -> Alphabet:
         if category[0] in "LNM":
             lower = character.lower()
             fold[code] = ord(lower) if len(lower) == 1 else code
-    kind[RARE_LETTERS], kind[EMOJI] = letters_of("OTHER"), SYMBOL
-    kind[IDEOGRAPHS] = letters_of("CJK")
-    for block in RARE_LETTERS, IDEOGRAPHS:
-        fold[block] = codes[block]
-    for code in range(*RARE_DIGITS):
+    for script, first, end in BLOCKS:
+        kind[first:end], fold[first:end] = letters_of(script), codes[first:end]
+    kind[EMOJI] = SYMBOL
+    for code in RARE_DIGITS:
         if chr(code).isdecimal():
             kind[code], fold[code] = DIGIT, code
     fold[[APOSTROPHE, ord("\N{RIGHT SINGLE QUOTATION MARK}")]] = APOSTROPHE

@@ -316,6 +316,34 @@ def test_a_kill_during_a_save_leaves_the_old_or_the_new(tmp_path):
 # -- the main job
 
 
+def test_threads_of_torch_are_limited_too_where_they_would_wait(tmp_path, data):
+    """Torch is loaded when a network is trained, and its threads with it."""
+    program = textwrap.dedent(
+        """
+        import sys
+        from skreward.cli import comparison
+        from skreward.cli.main import main
+
+        def told(models, X, y):
+            import torch
+            print("threads:", torch.get_num_threads())
+            sys.exit()
+
+        comparison.fit_together = told
+        main()
+        """
+    )
+    args = ["fit", data, "-o", tmp_path / "model.skops", "--features", "statistics"]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *map(str, args)],
+        capture_output=True,
+        text=True,
+        # As many as there are cores: tests themselves run with one.
+        env={k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")},
+    )
+    assert "threads: 1" in done.stdout, done.stderr
+
+
 def test_a_second_run_embeds_nothing(command, tmp_path, tiny, data, monkeypatch):
     args = ["fit", data, "--model", tiny, "--reward", "linear", "--json"]
     args += ["--cache-dir", tmp_path / "cache", "-o"]

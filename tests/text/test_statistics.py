@@ -4,6 +4,8 @@ import gzip
 import json
 import pickle
 import time
+import unicodedata
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -336,3 +338,19 @@ def test_they_order_what_people_prefer_too():
         row = json.loads(file.readline())
     pairs = TextStatisticsTransformer().fit_transform([row])
     assert pairs.shape == (1, 2, 35)
+
+
+def test_blocks_of_characters_are_what_unicode_says_of_each():
+    from skreward.text import characters
+
+    named = [("CJK", *block) for block in ((0x20000, 0x2A6DE), (0x30000, 0x3134B))]
+    named += [b for b in characters.BLOCKS if b[0] != "OTHER" and b[1] < 0x10000]
+    for script, first, end in named:
+        for character in map(chr, range(first, end)):
+            assert unicodedata.category(character) == "Lo"
+            assert unicodedata.name(character).startswith(script)
+            assert character.lower() == character
+    basic = {*chain(*characters.VARIED)}
+    basic |= {k for _, first, end in characters.BLOCKS for k in range(first, end)}
+    for code in set(range(0x10000)) - basic:
+        assert unicodedata.category(chr(code)) in ("Cs", "Co")
