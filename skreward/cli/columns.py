@@ -10,6 +10,7 @@ import numpy as np
 
 from skreward.cli.printing import count
 from skreward.cli.table import Table
+from skreward.text.items import are_strings
 from skreward.text.tables import PAIR_COLUMNS, WANTED
 
 LABEL = "label"
@@ -144,6 +145,13 @@ def text_cells(table: Table, name: str) -> list:
     """Give the cells of a column of texts, chat messages as messages."""
     cells = table.column(name)
     return [_from_json(cell) for cell in cells] if table.is_json_in_text else cells
+
+
+def find_blanks(cells: list) -> list[int]:
+    """Give the positions of cells that hold nothing."""
+    if are_strings(cells) and all(map(str.strip, cells)):
+        return []
+    return [k for k, cell in enumerate(cells) if is_blank(cell)]
 
 
 def is_blank(cell) -> bool:

@@ -8,9 +8,9 @@ import numpy as np
 
 from skreward.annotation import pairs_from_ratings
 from skreward.cli.columns import (
+    find_blanks,
     find_form,
     find_label,
-    is_blank,
     read_labels,
     read_ratings,
     text_cells,
@@ -288,8 +288,7 @@ def _find_blanks(table, columns):
     return {
         k: f"column {table.called(name)!r} is empty"
         for name, cells in reversed(columns.items())
-        for k, cell in enumerate(cells)
-        if is_blank(cell)
+        for k in find_blanks(cells)
     }
 
 
@@ -334,12 +333,9 @@ def _without_equal_pairs(texts):
 
 def _of_two(table: Table, prompt: str, index) -> Table:
     """Give what a file says of two rows as one: the prompt, and the rest of either."""
+    first, second = (table.take(side.tolist()) for side in index.T)
     names = [name for name in table.names if name != prompt]
-    rows = [
-        {prompt: first.get(prompt)}
-        | {f"{name}_a": first.get(name) for name in names}
-        | {f"{name}_b": second.get(name) for name in names}
-        for first, second in ((table.rows[i], table.rows[j]) for i, j in index)
-    ]
-    lines = [table.lines[i] for i, _ in index]
-    return Table(table.path, rows, lines, None, table.header)
+    columns = {prompt: first.column(prompt)}
+    columns |= {f"{name}_a": first.column(name) for name in names}
+    columns |= {f"{name}_b": second.column(name) for name in names}
+    return Table.of_columns(table.path, columns, first.lines, table.header)

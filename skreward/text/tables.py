@@ -6,6 +6,7 @@ No dataframe library is imported: a table is whatever names its columns
 
 import re
 from collections.abc import Iterable
+from itertools import compress, filterfalse
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,9 @@ from skreward.text.items import (
     TextPairs,
     TextRowError,
     Value,
+    are_strings,
+    as_keys,
     as_messages,
-    value_key,
 )
 
 TURNS = ("\n\nHuman:", "\n\nAssistant:")
@@ -82,21 +84,16 @@ def read_texts(X: Any) -> TextItems | TextPairs | None:
         return _lone_items(_text_values(X))
     form = _form(names)
     columns = {name: _column(X, name) for name in (*form, *({"prompt"} & names))}
-    n_rows = len(columns[form[0]])
-    checked = {
-        name: [_check_value(value, k, name) for k, value in enumerate(column)]
-        for name, column in columns.items()
-    }
+    checked = {name: _checked(column, name) for name, column in columns.items()}
+    sides = [checked[name] for name in form]
+    if "prompt" in names:
+        texts = [_items(checked["prompt"], side) for side in sides]
+    else:
+        texts = _split(*sides)
     if form == ("response",):
-        return TextItems(
-            [
-                _item(prompt, response)
-                for prompt, response in zip(
-                    checked["prompt"], checked["response"], strict=True
-                )
-            ]
-        )
-    return TextPairs(*_pairs(checked, form, n_rows), _why_unlabelled(form, names))
+        # A copy: the lists are those of X.
+        return texts[0][:]
+    return TextPairs(*_distinct(*texts), _why_unlabelled(form, names))
 
 
 def is_text_pairs(X: Any) -> bool:
@@ -258,7 +255,7 @@ def _column(X, name) -> list:
     for method in ("to_list", "to_pylist", "tolist"):
         if hasattr(column, method):
             return getattr(column, method)()
-    return list(column)
+    return column if isinstance(column, list) else list(column)
 
 
 def _text_values(X: Any) -> list:
@@ -280,9 +277,14 @@ def _looks_like_messages(value):
 
 
 def _lone_items(values):
-    return TextItems(
-        [TextItem(None, _check_value(v, k, None)) for k, v in enumerate(values)]
-    )
+    texts = _checked(values, None)
+    return TextItems.of_columns([None] * len(texts), texts, [BLANK] * len(texts))
+
+
+def _checked(values, column) -> list[Value]:
+    if are_strings(values) and _are_unicode(values):
+        return values
+    return [_check_value(value, row, column) for row, value in enumerate(values)]
 
 
 def _check_value(value, row, column) -> Value:
@@ -306,15 +308,20 @@ def _is_missing(value):
 
 
 def _check_unicode(text, row, column):
-    if text.isascii():
-        return text
-    try:
-        text.encode()
-    except UnicodeEncodeError:
+    if not _are_unicode([text]):
         raise TextRowError(
             row, column, "the text is not valid Unicode (half a surrogate pair)."
-        ) from None
+        )
     return text
+
+
+def _are_unicode(texts):
+    try:
+        for text in filterfalse(str.isascii, texts):
+            text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _check_message(message, row, column) -> Message:
@@ -337,33 +344,56 @@ def _check_message(message, row, column) -> Message:
     return {**kept, "content": _check_unicode(content, row, column)}
 
 
-def _pairs(columns, form, n_rows) -> tuple[TextItems, np.ndarray]:
+def _items(prompts: list[Value], responses: list[Value]) -> TextItems:
+    if are_strings(prompts) and are_strings(responses):
+        return TextItems.of_columns(prompts, responses, [BLANK] * len(prompts))
+    return TextItems(map(_item, prompts, responses))
+
+
+def _distinct(first: TextItems, second: TextItems) -> tuple[TextItems, np.ndarray]:
+    """Give the distinct items of two sides, first seen first, and their places."""
+    is_new, places = _numbered(_keys(first), _keys(second))
+    chosen = is_new.tobytes()
+
+    def kept(one, other):
+        both = [*one, *other]
+        both[::2], both[1::2] = one, other
+        return list(compress(both, chosen))
+
+    prompts = kept(first.prompts, second.prompts)
+    responses = kept(first.responses, second.responses)
+    items = TextItems.of_columns(prompts, responses, kept(first.glues, second.glues))
+    return items, places.reshape(-1, 2)
+
+
+def _keys(items):
+    return as_keys(items.prompts), as_keys(items.responses), items.glues
+
+
+def _numbered(*sides) -> tuple[np.ndarray, np.ndarray]:
+    """Number distinct rows of columns, side by side: which are new, and all numbers."""
+    first = np.arange(len(sides) * len(sides[0][0]))
+    # Rows of a hash of their own are new. A dict of all of them would take half of the
+    # memory that short texts take.
     seen: dict[tuple, int] = {}
-    items: list[TextItem] = []
-    index = np.empty((n_rows, 2), dtype=np.intp)
-    for row in range(n_rows):
-        first, second = columns[form[0]][row], columns[form[1]][row]
-        if "prompt" in columns:
-            prompt = columns["prompt"][row]
-            pair = _item(prompt, first), _item(prompt, second)
-        else:
-            pair = _split_pair(first, second, row)
-        for side, item in enumerate(pair):
-            key = item if _is_plain(item) else _chat_key(item)
-            if key not in seen:
-                seen[key] = len(items)
-                items.append(item)
-            index[row, side] = seen[key]
-    return TextItems(items), index
+    for k in _repeated(np.column_stack([_hashes(side) for side in sides]).ravel()):
+        row, side = divmod(k, len(sides))
+        first[k] = seen.setdefault(tuple(cells[row] for cells in sides[side]), k)
+    is_new = first == np.arange(len(first))
+    return is_new, (np.cumsum(is_new) - 1)[first]
 
 
-def _is_plain(item):
-    return isinstance(item.prompt, str) and isinstance(item.response, str)
+def _hashes(columns):
+    rows = zip(*columns, strict=True)
+    return np.fromiter(map(hash, rows), np.int64, len(columns[0]))
 
 
-def _chat_key(item):
-    # Longer than an item: texts that spell such a key are no messages.
-    return value_key(item.prompt), value_key(item.response), item.glue, "chat"
+def _repeated(values) -> list[int]:
+    """List the positions of values that are there more than once."""
+    order = np.argsort(values)
+    ranked = values[order]
+    same = ranked[1:] == ranked[:-1]
+    return np.union1d(order[1:][same], order[:-1][same]).tolist()
 
 
 def _item(prompt: Value, response: Value) -> TextItem:
@@ -375,6 +405,12 @@ def _item(prompt: Value, response: Value) -> TextItem:
     if len(after) > len(before) and after[: len(before)] == before:
         after = after[len(before) :]
     return TextItem(before, after)
+
+
+def _split(firsts, seconds) -> list[TextItems]:
+    pairs = zip(firsts, seconds, strict=True)
+    items = [_split_pair(*pair, row) for row, pair in enumerate(pairs)]
+    return [TextItems(pair[side] for pair in items) for side in (0, 1)]
 
 
 def _split_pair(first, second, row) -> tuple[TextItem, TextItem]:
@@ -397,18 +433,18 @@ def _split_pair(first, second, row) -> tuple[TextItem, TextItem]:
                 f"{TURNS[0]!r} or {TURNS[1]!r}; give a column with the prompt.",
             )
         start = max(ends)
+        prompt = first[:start]
         return (
-            TextItem(first[:start], first[start:], ""),
-            TextItem(second[:start], second[start:], ""),
+            TextItem(prompt, first[start:], ""),
+            TextItem(prompt, second[start:], ""),
         )
     start = min(shared, len(first) - 1, len(second) - 1)
     if start < 1:
         raise TextRowError(
             row, None, "chosen and rejected share no message to take as the prompt."
         )
-    return TextItem(first[:start], first[start:]), TextItem(
-        second[:start], second[start:]
-    )
+    prompt = first[:start]
+    return TextItem(prompt, first[start:]), TextItem(prompt, second[start:])
 
 
 def _common_length(first, second) -> int:
