@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 BLANK = "\n\n"
+# Made once: an encoder a value would take as long as the value.
+KEYS = json.JSONEncoder(sort_keys=True, default=str)
 
 Message = dict[str, Any]
 Value = str | list[Message]
@@ -200,7 +202,7 @@ def value_key(value: Value | None) -> str:
     """Give a string that is equal where values are equal."""
     if value is None or isinstance(value, str):
         return f"text:{value}"
-    return "chat:" + json.dumps(value, sort_keys=True, default=str)
+    return "chat:" + KEYS.encode(value)
 
 
 def are_strings(values: list) -> bool:

@@ -5,6 +5,7 @@ No dataframe library is imported: a table is whatever names its columns
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable
 from itertools import compress, filterfalse
 from typing import Any
@@ -407,14 +408,20 @@ def _item(prompt: Value, response: Value) -> TextItem:
     return TextItem(before, after)
 
 
-def _split(firsts, seconds) -> list[TextItems]:
+def _split(firsts: list[Value], seconds: list[Value]) -> list[TextItems]:
+    """Take the prompts that dialogues share: up to their last common turn."""
     pairs = zip(firsts, seconds, strict=True)
-    items = [_split_pair(*pair, row) for row, pair in enumerate(pairs)]
-    return [TextItems(pair[side] for pair in items) for side in (0, 1)]
+    starts = [_response_start(*pair, row) for row, pair in enumerate(pairs)]
+    prompts = [text[:start] for text, start in zip(firsts, starts, strict=True)]
+    glues = ["" if isinstance(text, str) else BLANK for text in firsts]
+    responses = (
+        [text[start:] for text, start in zip(side, starts, strict=True)]
+        for side in (firsts, seconds)
+    )
+    return [TextItems.of_columns(prompts, side, glues) for side in responses]
 
 
-def _split_pair(first, second, row) -> tuple[TextItem, TextItem]:
-    """Take the prompt that two dialogues share: up to their last common turn."""
+def _response_start(first, second, row) -> int:
     if isinstance(first, str) != isinstance(second, str):
         raise TextRowError(
             row,
@@ -432,24 +439,15 @@ def _split_pair(first, second, row) -> tuple[TextItem, TextItem]:
                 "chosen and rejected share no turn that opens with "
                 f"{TURNS[0]!r} or {TURNS[1]!r}; give a column with the prompt.",
             )
-        start = max(ends)
-        prompt = first[:start]
-        return (
-            TextItem(prompt, first[start:], ""),
-            TextItem(prompt, second[start:], ""),
-        )
+        return max(ends)
     start = min(shared, len(first) - 1, len(second) - 1)
     if start < 1:
         raise TextRowError(
             row, None, "chosen and rejected share no message to take as the prompt."
         )
-    prompt = first[:start]
-    return TextItem(prompt, first[start:]), TextItem(prompt, second[start:])
+    return start
 
 
 def _common_length(first, second) -> int:
-    pairs: Iterable = zip(first, second, strict=False)
-    for k, (a, b) in enumerate(pairs):
-        if a != b:
-            return k
-    return min(len(first), len(second))
+    n = min(len(first), len(second))
+    return bisect_left(range(n), True, key=lambda k: first[: k + 1] != second[: k + 1])
