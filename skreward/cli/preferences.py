@@ -23,7 +23,7 @@ from skreward.cli.table import DataError, Table
 from skreward.data.pairs import EmbeddingPairs
 from skreward.text.embed import warn_of_equal_pairs
 from skreward.text.items import TextItems, TextPairs, TextRowError
-from skreward.text.tables import read_texts
+from skreward.text.tables import read_columns
 
 
 @dataclass(frozen=True)
@@ -207,7 +207,7 @@ def read_rows(table, form, *, label=None, drop_bad_rows=False) -> Texts:
     problems = _find_blanks(table, checked)
     if not problems:
         try:
-            return Texts(table, _read_all(_Columns(columns)), form, {})
+            return Texts(table, read_columns(columns), form, {})
         except TextRowError as error:
             problems = {error.row: _problem(table, error)}
             if drop_bad_rows:
@@ -224,8 +224,7 @@ def read_rows(table, form, *, label=None, drop_bad_rows=False) -> Texts:
     if not kept:
         raise NoRowLeftError(table.path, dict(skipped))
     some = {name: [cells[k] for k in kept] for name, cells in columns.items()}
-    read = _read_all(_Columns(some))
-    return Texts(table.take(kept), read, form, dict(skipped))
+    return Texts(table.take(kept), read_columns(some), form, dict(skipped))
 
 
 class NoRowLeftError(DataError):
@@ -260,25 +259,6 @@ def warn_of_skipped(path, skipped, n_kept) -> None:
         warn(f"{path}: {n} of {count(n + n_kept, 'row')} left out: {told(skipped)}")
 
 
-class _Columns:
-    """Columns of one length, as a table: without a dict for every row."""
-
-    def __init__(self, cells: dict[str, list]):
-        self.cells, self.column_names = cells, list(cells)
-
-    def __len__(self):
-        return len(next(iter(self.cells.values())))
-
-    def __getitem__(self, name):
-        return self.cells[name]
-
-
-def _read_all(table):
-    texts = read_texts(table)
-    assert texts is not None
-    return texts
-
-
 def _text_columns(table, form):
     has_prompt = "prompt" in table.names
     return ("prompt", *form) if has_prompt else form
@@ -296,7 +276,7 @@ def _find_problems(table, columns):
     problems = {}
     for k, cells in enumerate(zip(*columns.values(), strict=True)):
         try:
-            _read_all([dict(zip(columns, cells, strict=True))])
+            read_columns({n: [cell] for n, cell in zip(columns, cells, strict=True)})
         except TextRowError as error:
             problems[k] = _problem(table, error)
     return problems

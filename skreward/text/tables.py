@@ -85,16 +85,25 @@ def read_texts(X: Any) -> TextItems | TextPairs | None:
         return _lone_items(_text_values(X))
     form = _form(names)
     columns = {name: _column(X, name) for name in (*form, *({"prompt"} & names))}
-    checked = {name: _checked(column, name) for name, column in columns.items()}
+    read = read_columns(columns)
+    if isinstance(read, TextItems):
+        return read
+    return read._replace(unlabelled=_why_unlabelled(form, names))
+
+
+def read_columns(columns: dict[str, list]) -> TextItems | TextPairs:
+    """Read the columns of one form as texts, whatever they hold; as `read_texts`."""
+    form = _form(set(columns))
+    wanted = *form, *({"prompt"} & columns.keys())
+    checked = {name: _checked(columns[name], name) for name in wanted}
     sides = [checked[name] for name in form]
-    if "prompt" in names:
+    if "prompt" in columns:
         texts = [_items(checked["prompt"], side) for side in sides]
     else:
         texts = _split(*sides)
     if form == ("response",):
-        # A copy: the lists are those of X.
-        return texts[0][:]
-    return TextPairs(*_distinct(*texts), _why_unlabelled(form, names))
+        return texts[0][:]  # a copy: the lists may be the table's own
+    return TextPairs(*_distinct(*texts))
 
 
 def is_text_pairs(X: Any) -> bool:
