@@ -210,21 +210,19 @@ def read_rows(table, form, *, label=None, drop_bad_rows=False) -> Texts:
             return Texts(table, read_columns(columns), form, {})
         except TextRowError as error:
             problems = {error.row: _problem(table, error)}
-            if drop_bad_rows:
-                problems = _find_problems(table, columns)
-    elif drop_bad_rows:
-        problems = _find_problems(table, columns) | problems
     if not drop_bad_rows:
         first = min(problems)
         raise table.error(first, problems[first] + DROPS)
+    others = [k for k in range(len(table)) if k not in problems]
+    problems |= _find_problems(table, columns, others)
     kept = [k for k in range(len(table)) if k not in problems]
     skipped = defaultdict(list)
     for k in sorted(problems):
         skipped[problems[k]].append(table.lines[k])
     if not kept:
         raise NoRowLeftError(table.path, dict(skipped))
-    some = {name: [cells[k] for k in kept] for name, cells in columns.items()}
-    return Texts(table.take(kept), read_columns(some), form, dict(skipped))
+    read = read_columns(_rows_of(columns, kept))
+    return Texts(table.take(kept), read, form, dict(skipped))
 
 
 class NoRowLeftError(DataError):
@@ -272,14 +270,21 @@ def _find_blanks(table, columns):
     }
 
 
-def _find_problems(table, columns):
-    problems = {}
-    for k, cells in enumerate(zip(*columns.values(), strict=True)):
-        try:
-            read_columns({n: [cell] for n, cell in zip(columns, cells, strict=True)})
-        except TextRowError as error:
-            problems[k] = _problem(table, error)
-    return problems
+def _find_problems(table, columns, rows):
+    """Say what is wrong with any of some rows; halves are read where not all can be."""
+    try:
+        read_columns(_rows_of(columns, rows))
+    except TextRowError as error:
+        if len(rows) == 1:
+            return {rows[0]: _problem(table, error)}
+        halves = rows[: len(rows) // 2], rows[len(rows) // 2 :]
+        first, second = (_find_problems(table, columns, half) for half in halves)
+        return first | second
+    return {}
+
+
+def _rows_of(columns, rows):
+    return {name: [cells[k] for k in rows] for name, cells in columns.items()}
 
 
 def _problem(table, error):

@@ -362,7 +362,7 @@ def _items(prompts: list[Value], responses: list[Value]) -> TextItems:
 
 def _distinct(first: TextItems, second: TextItems) -> tuple[TextItems, np.ndarray]:
     """Give the distinct items of two sides, first seen first, and their places."""
-    is_new, places = _numbered(_keys(first), _keys(second))
+    is_new, places = _numbered([_keys(first), _keys(second)])
     chosen = is_new.tobytes()
 
     def kept(one, other):
@@ -380,15 +380,16 @@ def _keys(items):
     return as_keys(items.prompts), as_keys(items.responses), items.glues
 
 
-def _numbered(*sides) -> tuple[np.ndarray, np.ndarray]:
-    """Number distinct rows of columns, side by side: which are new, and all numbers."""
-    first = np.arange(len(sides) * len(sides[0][0]))
-    # Rows of a hash of their own are new. A dict of all of them would take half of the
+def _numbered(sides) -> tuple[np.ndarray, np.ndarray]:
+    """Number the distinct items of sides, by turns: which are new, and all numbers."""
+    hashes = np.column_stack([_hashes(side) for side in sides]).ravel()
+    first = np.arange(len(hashes))
+    # Items of a hash of their own are new. A dict of all of them would take half of the
     # memory that short texts take.
     seen: dict[tuple, int] = {}
-    for k in _repeated(np.column_stack([_hashes(side) for side in sides]).ravel()):
-        row, side = divmod(k, len(sides))
-        first[k] = seen.setdefault(tuple(cells[row] for cells in sides[side]), k)
+    for k in _repeated(hashes):
+        row, (prompts, responses, glues) = k // len(sides), sides[k % len(sides)]
+        first[k] = seen.setdefault((prompts[row], responses[row], glues[row]), k)
     is_new = first == np.arange(len(first))
     return is_new, (np.cumsum(is_new) - 1)[first]
 
@@ -403,7 +404,9 @@ def _repeated(values) -> list[int]:
     order = np.argsort(values)
     ranked = values[order]
     same = ranked[1:] == ranked[:-1]
-    return np.union1d(order[1:][same], order[:-1][same]).tolist()
+    repeats = np.zeros(len(values), dtype=bool)
+    repeats[order[1:][same]] = repeats[order[:-1][same]] = True
+    return np.flatnonzero(repeats).tolist()
 
 
 def _item(prompt: Value, response: Value) -> TextItem:
