@@ -23,7 +23,7 @@ from skreward.cli.table import DataError, Table
 from skreward.data.pairs import EmbeddingPairs
 from skreward.text.embed import warn_of_equal_pairs
 from skreward.text.items import TextItems, TextPairs, TextRowError
-from skreward.text.tables import read_columns
+from skreward.text.tables import read_columns, read_sides
 
 
 @dataclass(frozen=True)
@@ -273,7 +273,7 @@ def _find_blanks(table, columns):
 def _find_problems(table, columns, rows):
     """Say what is wrong with any of some rows; halves are read where not all can be."""
     try:
-        read_columns(_rows_of(columns, rows))
+        read_sides(_rows_of(columns, rows))
     except TextRowError as error:
         if len(rows) == 1:
             return {rows[0]: _problem(table, error)}

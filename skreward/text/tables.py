@@ -93,17 +93,21 @@ def read_texts(X: Any) -> TextItems | TextPairs | None:
 
 def read_columns(columns: dict[str, list]) -> TextItems | TextPairs:
     """Read the columns of one form as texts, whatever they hold; as `read_texts`."""
+    sides = read_sides(columns)
+    if len(sides) == 1:
+        return sides[0][:]  # a copy: the lists may be the table's own
+    return TextPairs(*_distinct(*sides))
+
+
+def read_sides(columns: dict[str, list]) -> list[TextItems]:
+    """Read the texts of every row: one item, or two in a table of pairs."""
     form = _form(set(columns))
     wanted = *form, *({"prompt"} & columns.keys())
     checked = {name: _checked(columns[name], name) for name in wanted}
     sides = [checked[name] for name in form]
     if "prompt" in columns:
-        texts = [_items(checked["prompt"], side) for side in sides]
-    else:
-        texts = _split(*sides)
-    if form == ("response",):
-        return texts[0][:]  # a copy: the lists may be the table's own
-    return TextPairs(*_distinct(*texts))
+        return [_items(checked["prompt"], side) for side in sides]
+    return _split(*sides)
 
 
 def is_text_pairs(X: Any) -> bool:
