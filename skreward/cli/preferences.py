@@ -131,7 +131,7 @@ class Preferences:
             row | {name: made[name] for name in sides if name in made}
             for row, made in zip(origin.rows, self.texts.table.rows, strict=True)
         ]
-        return Table(origin.path, shown, origin.lines, None, origin.header)
+        return Table(origin.path, shown, origin.lines, origin.header)
 
     def over(self, rows, n_embedding) -> EmbeddingPairs:
         """Give the pairs over the rows of the items, which begin with an embedding."""

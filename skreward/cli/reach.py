@@ -177,7 +177,7 @@ def _one_a_row(table: Table, drop_bad_rows):
         lines += [table.lines[k]] * len(responses)
     if not rows:
         raise DataError(table.path, None, f"every row is bad: {told(skipped)}")
-    return Table(table.path, rows, lines, None, table.header), dict(skipped)
+    return Table(table.path, rows, lines, table.header), dict(skipped)
 
 
 def _list_of(cell, name, table: Table):

@@ -33,18 +33,15 @@ class Table:
         path: Path,
         rows: Sequence[dict[str, Any]],
         lines: Sequence[int],
-        names: Sequence[str] | None = None,
         header: int | None = None,
     ):
         self.path, self.lines, self.header = path, lines, header
         # Rows of the same names have them in one tuple, in the order of the file.
         known: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._keys = [known.setdefault(keys, keys) for keys in map(tuple, rows)]
-        if names is None:
-            names = list(dict.fromkeys(chain.from_iterable(known)))
-        self.names = names
+        self.names = list(dict.fromkeys(chain.from_iterable(known)))
         self._columns: dict[str, Any] = {
-            name: [row.get(name) for row in rows] for name in names
+            name: [row.get(name) for row in rows] for name in self.names
         }
         self._origin: Table | None = None
         self._called: dict[str, str] = {}
@@ -58,8 +55,9 @@ class Table:
         header: int | None = None,
     ) -> "Table":
         """Make a table whose rows all have a cell in every column."""
-        made = cls(path, [], lines, list(columns), header)
-        made._keys, made._columns = [tuple(columns)] * len(made), columns
+        made = cls(path, [], lines, header)
+        made.names, made._columns = list(columns), columns
+        made._keys = [tuple(columns)] * len(made)
         return made
 
     def __len__(self):
@@ -132,13 +130,13 @@ class Table:
     def view(self, called: dict[str, str], names: Sequence[str]) -> "Table":
         """Give the same rows by other names of their columns."""
         made = self._copy()
-        made.names, made._called, made._origin = names, called, self.origin
+        made.names, made._called, made._origin = list(names), called, self.origin
         return made
 
     def in_pairs(self, rows, positions) -> "Table":
         """Give rows made of those at some positions, of which they are a view."""
         origin = self.take(positions)
-        made = Table(self.path, rows, origin.lines, None, self.header)
+        made = Table(self.path, rows, origin.lines, self.header)
         made._origin = origin
         return made
 
