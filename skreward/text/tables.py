@@ -361,7 +361,8 @@ def _check_message(message, row, column) -> Message:
 def _items(prompts: list[Value], responses: list[Value]) -> TextItems:
     if are_strings(prompts) and are_strings(responses):
         return TextItems.of_columns(prompts, responses, [BLANK] * len(prompts))
-    return TextItems(map(_item, prompts, responses))
+    pairs = zip(prompts, responses, strict=True)
+    return TextItems(_item(*pair) for pair in pairs)
 
 
 def _distinct(first: TextItems, second: TextItems) -> tuple[TextItems, np.ndarray]:
