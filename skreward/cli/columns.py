@@ -10,6 +10,7 @@ import numpy as np
 
 from skreward.cli.printing import count
 from skreward.cli.table import Table
+from skreward.text.items import are_strings
 from skreward.text.tables import PAIR_COLUMNS, WANTED
 
 LABEL = "label"
@@ -143,7 +144,16 @@ def find_label(table: Table, form: tuple[str, ...], label: str | None) -> str | 
 def text_cells(table: Table, name: str) -> list:
     """Give the cells of a column of texts, chat messages as messages."""
     cells = table.column(name)
-    return [_from_json(cell) for cell in cells] if table.is_json_in_text else cells
+    if not table.is_json_in_text:
+        return cells
+    return [_from_json(cell) if _begins(cell, "[") else cell for cell in cells]
+
+
+def find_blanks(cells: list) -> list[int]:
+    """Give the positions of cells that hold nothing."""
+    if are_strings(cells) and all(map(str.strip, cells)):
+        return []
+    return [k for k, cell in enumerate(cells) if is_blank(cell)]
 
 
 def is_blank(cell) -> bool:
@@ -203,12 +213,16 @@ def read_labels(table: Table, name: str, meaning=None) -> np.ndarray:
 
 def decoded(cell, begins="[{-0123456789"):
     """Read a text that begins, and goes on, as JSON; any other cell stays as it is."""
-    if not isinstance(cell, str) or cell.lstrip()[:1] not in tuple(begins):
+    if not _begins(cell, begins):
         return cell
     try:
         return json.loads(cell)
     except (ValueError, RecursionError):
         return cell
+
+
+def _begins(cell, marks):
+    return isinstance(cell, str) and cell.lstrip()[:1] in tuple(marks)
 
 
 def as_number(cell) -> float | None:

@@ -178,7 +178,7 @@ class _Kept:
     def _numbers(self, items):
         numbers = np.empty(len(items), dtype=np.int64)
         prompt_ids, lengths = items.prompt_ids.tolist(), items.lengths.tolist()
-        for k, item in enumerate(items.items):
+        for k, item in enumerate(items.each()):
             n = self.number.setdefault(item_hash(item), len(self.number))
             numbers[k] = n
             if n == len(self.lengths):
@@ -216,8 +216,7 @@ class _Kept:
 def _labels(parts, kept):
     """Read the labels of all rows at once: one of them may tell what others mean."""
     name = parts.label
-    rows = [{name: cell} for cell in kept.labels]
-    table = Table(parts.path, rows, kept.lines, [name])
+    table = Table.of_columns(parts.path, {name: kept.labels}, kept.lines)
     if parts.form == ("response",):
         return read_ratings(table, name)
     return read_labels(table, name, parts.label_map)

@@ -9,6 +9,7 @@ import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain, islice
 from pathlib import Path
 
 from skreward.cli.formats import (
@@ -34,8 +35,8 @@ LINE_LIMIT = 2**25
 GROWTH_LIMIT = 100
 UNPACKED_FREE = 2**28
 ROWS_FREE = 10**6
-# Rows that are read at a time where not all of them are.
-BLOCK_ROWS = 4096
+# Rows that are read at a time: few enough to stay in the processor's cache.
+BLOCK_ROWS = 512
 NO_ROWS = "the file holds no rows"
 BLANKS = re.compile(r"[ \t\r\n]*")
 
@@ -109,12 +110,10 @@ def read_table(
         For a file that is not there, cannot be read, or is not what its extension
         says; with the line where it can be told.
     """
-    source, shown = _open(path, delimiter, format)
-    with _named_errors(shown), progress(None, f"reading {shown}"):
-        table = _read(source, delimiter)
-    if len(table) == 0:
-        raise DataError(shown, None, NO_ROWS)
-    return table
+    blocks = read_blocks(path, delimiter, format)
+    with progress(None, f"reading {_shown(path)}"):
+        first, *others = blocks
+    return first.joined(others) if others else first
 
 
 def read_blocks(
@@ -123,38 +122,32 @@ def read_blocks(
     format: str | None = None,
     n_rows: int = BLOCK_ROWS,
 ) -> Iterator[Table]:
-    """Read a table some rows at a time: JSON lines and Parquet; others come whole.
+    """Read a table some rows at a time; a JSON list comes whole.
 
     As in `read_table`; every block has a row at least.
     """
-    source, shown = _open(path, delimiter, format)
-    kind = source.format.kind
-    if kind in PARTED:
-        blocks = PARTED[kind](source, n_rows)
-    else:
-        blocks = _in_one(source, delimiter)
-
-    def following():
-        with _named_errors(shown):
-            return next(blocks, None)
-
-    block = following()
-    if block is None:
-        raise DataError(shown, None, NO_ROWS)
-    while block is not None:
-        yield block
-        block = following()
-
-
-def _open(path, delimiter, format):
-    """Give a source of rows, and what messages call it."""
-    shown = STDIN if path == PIPE else path
+    shown = _shown(path)
     if is_folder(path):
         raise DataError(path, None, "is a folder of embeddings, and holds no texts")
     with _named_errors(shown):
         source = Source(path, format)
         check_delimiter(shown, delimiter, source.format)
-    return source, shown
+    return _some_rows(shown, _blocks(source, delimiter, n_rows))
+
+
+def _shown(path):
+    """Give what messages call a source of rows."""
+    return STDIN if path == PIPE else path
+
+
+def _some_rows(shown, blocks) -> Iterator[Table]:
+    n_blocks = 0
+    with _named_errors(shown):
+        for block in blocks:
+            yield block
+            n_blocks += 1
+    if n_blocks == 0:
+        raise DataError(shown, None, NO_ROWS)
 
 
 @contextmanager
@@ -167,21 +160,29 @@ def _named_errors(shown):
         raise DataError(shown, None, error.strerror or str(error)) from None
 
 
-def _in_one(source, delimiter):
-    table = _read(source, delimiter)
-    if len(table):
-        yield table
-
-
-def _read(source, delimiter):
+def _blocks(source, delimiter, n_rows) -> Iterator[Table]:
     kind = source.format.kind
     if kind == "parquet":
-        return _read_parquet(source)
-    if kind == "json":
-        return _read_json(source)
+        return _parquet_blocks(source, n_rows)
     if kind == "jsonl":
-        return _read_jsonl(source)
-    return _read_csv(source, "\t" if kind == "tsv" else delimiter or ",")
+        return _json_blocks(source.path, _jsonl_rows(source), n_rows)
+    if kind == "json":
+        # Its text is in memory as a whole.
+        return _json_blocks(source.path, _json_rows(source), None)
+    return _csv_blocks(source, "\t" if kind == "tsv" else delimiter or ",", n_rows)
+
+
+def _json_blocks(path, numbered, n_rows):
+    # No tuple of both is kept: the garbage collector would take a third of the time.
+    lines, rows = [], []
+    for line, row in numbered:
+        lines.append(line)
+        rows.append(row)
+        if len(rows) == n_rows:
+            yield Table(path, rows, lines)
+            lines, rows = [], []
+    if rows:
+        yield Table(path, rows, lines)
 
 
 def import_pyarrow(path: Path):
@@ -196,21 +197,10 @@ def import_pyarrow(path: Path):
     return pyarrow, pyarrow.parquet
 
 
-def _read_jsonl(source):
-    return next(_jsonl_blocks(source, None), Table(source.path, [], []))
-
-
-def _jsonl_blocks(source, n_rows) -> Iterator[Table]:
-    path, rows, lines = source.path, [], []
+def _jsonl_rows(source) -> Iterator[tuple[int, dict]]:
     for number, text in _lines(source):
-        if text.strip():
-            rows.append(_row(path, number, text))
-            lines.append(number)
-        if len(rows) == n_rows:
-            yield Table(path, rows, lines)
-            rows, lines = [], []
-    if rows:
-        yield Table(path, rows, lines)
+        if text and not text.isspace():
+            yield number, _row(source.path, number, text)
 
 
 def _row(path, number, text):
@@ -222,10 +212,9 @@ def _row(path, number, text):
     return row
 
 
-def _read_json(source):
-    """Read a list of objects; every row knows the line that it begins at."""
+def _json_rows(source) -> Iterator[tuple[int, dict]]:
+    """Read a list of objects; every one knows the line that it begins at."""
     path, text = source.path, _whole(source)
-    rows, lines = [], []
     at, number = _after_blanks(text, 0), 1 + text.count("\n", 0, _after_blanks(text, 0))
     if text[at : at + 1] != "[":
         way_out = "if it holds one object a line, give --format jsonl"
@@ -240,8 +229,7 @@ def _read_json(source):
         except (RecursionError, ValueError) as error:
             raise _broken_json(path, number, error) from None
         _check_object(path, number, row)
-        rows.append(row)
-        lines.append(number)
+        yield number, row
         at = _after_blanks(text, at)
         mark = text[at : at + 1]
         at = at if mark != "," else _after_blanks(text, at + 1)
@@ -249,7 +237,6 @@ def _read_json(source):
         number += text.count("\n", before, at)
         wanted = "',' or ']' after an object" if mark != "]" else "nothing after ']'"
         raise DataError(path, number, f"broken JSON: wanted {wanted}")
-    return Table(path, rows, lines)
 
 
 def _after_blanks(text, at):
@@ -331,41 +318,50 @@ def _decode(path, number, raw):
         raise DataError(path, number, f"not UTF-8 ({reason})") from None
 
 
-def _read_csv(source, delimiter):
-    text = "".join(text for _, text in _lines(source))
+def _csv_blocks(source, delimiter, n_rows):
+    # A carriage return alone ends a line, too.
+    parts = (io.StringIO(text, newline="") for _, text in _lines(source))
+    reader = csv.reader(chain.from_iterable(parts), strict=True, delimiter=delimiter)
+    rows = _csv_rows(source.path, reader, delimiter)
+    for header_line, header in _some_fields(rows, 1):
+        while block := _some_fields(rows, n_rows):
+            numbers, fields = zip(*block, strict=True)
+            cells = map(list, zip(*fields, strict=True))
+            columns = dict(zip(header, cells, strict=True))
+            lines = list(numbers)
+            yield CsvTable.of_columns(source.path, columns, lines, header_line)
+
+
+def _some_fields(rows, n_rows):
+    """List some rows; the limit of a field holds for whoever reads CSV meanwhile."""
     limit = csv.field_size_limit(LINE_LIMIT)
     try:
-        reader = csv.reader(
-            io.StringIO(text, newline=""), strict=True, delimiter=delimiter
-        )
-        return _csv_table(source.path, reader, delimiter)
+        return list(islice(rows, n_rows))
     finally:
         csv.field_size_limit(limit)
 
 
-def _csv_table(path, reader, delimiter):
-    rows, lines, header, header_line = [], [], [], None
+def _csv_rows(path, reader, delimiter) -> Iterator[tuple[int, list[str]]]:
+    """Give the fields of every row, those of the header first, and their line."""
+    header: list[str] = []
     end = 0
     try:
         for fields in reader:
             start, end = end + 1, reader.line_num
             if not fields:
                 continue
-            if header_line is None:
-                header, header_line = fields, start
+            if not header:
+                header = fields
                 _check_header(path, header, start, delimiter)
-                continue
             if len(fields) != len(header):
                 raise DataError(
                     path,
                     start,
                     f"{_count(fields, 'field')} for {_count(header, 'column')}",
                 )
-            rows.append(dict(zip(header, fields, strict=True)))
-            lines.append(start)
+            yield start, fields
     except csv.Error as error:
         raise DataError(path, reader.line_num, f"broken CSV: {error}") from None
-    return CsvTable(path, rows, lines, header, header_line)
 
 
 def _count(fields, kind):
@@ -388,10 +384,6 @@ def _check_header(path, header, line, delimiter):
         )
 
 
-def _read_parquet(source):
-    return next(_parquet_blocks(source, None))
-
-
 def _parquet_blocks(source, n_rows) -> Iterator[Table]:
     path = source.path
     pyarrow, parquet = import_pyarrow(path)
@@ -400,9 +392,6 @@ def _parquet_blocks(source, n_rows) -> Iterator[Table]:
         with parquet.ParquetFile(source.place) as file:
             _check_unpacked(source, file.metadata)
             _check_column_names(path, file.schema_arrow.names)
-            if n_rows is None:
-                yield ParquetTable(path, file.read())
-                return
             for batch in file.iter_batches(n_rows):
                 if len(batch):
                     yield ParquetTable(path, pyarrow.Table.from_batches([batch]), start)
@@ -431,7 +420,3 @@ def _check_unpacked(source, metadata):
             None,
             f"the file claims {metadata.num_rows} rows in {size} bytes",
         )
-
-
-# What can be read some rows at a time.
-PARTED = {"jsonl": _jsonl_blocks, "parquet": _parquet_blocks}

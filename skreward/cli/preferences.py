@@ -8,9 +8,9 @@ import numpy as np
 
 from skreward.annotation import pairs_from_ratings
 from skreward.cli.columns import (
+    find_blanks,
     find_form,
     find_label,
-    is_blank,
     read_labels,
     read_ratings,
     text_cells,
@@ -23,7 +23,7 @@ from skreward.cli.table import DataError, Table
 from skreward.data.pairs import EmbeddingPairs
 from skreward.text.embed import warn_of_equal_pairs
 from skreward.text.items import TextItems, TextPairs, TextRowError
-from skreward.text.tables import read_texts
+from skreward.text.tables import read_columns, read_sides
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class Preferences:
             row | {name: made[name] for name in sides if name in made}
             for row, made in zip(origin.rows, self.texts.table.rows, strict=True)
         ]
-        return Table(origin.path, shown, origin.lines, None, origin.header)
+        return Table(origin.path, shown, origin.lines, origin.header)
 
     def over(self, rows, n_embedding) -> EmbeddingPairs:
         """Give the pairs over the rows of the items, which begin with an embedding."""
@@ -207,24 +207,21 @@ def read_rows(table, form, *, label=None, drop_bad_rows=False) -> Texts:
     problems = _find_blanks(table, checked)
     if not problems:
         try:
-            return Texts(table, _read_all(_Columns(columns)), form, {})
+            return Texts(table, read_columns(columns), form, {})
         except TextRowError as error:
             problems = {error.row: _problem(table, error)}
-            if drop_bad_rows:
-                problems = _find_problems(table, columns)
-    elif drop_bad_rows:
-        problems = _find_problems(table, columns) | problems
     if not drop_bad_rows:
         first = min(problems)
         raise table.error(first, problems[first] + DROPS)
+    others = [k for k in range(len(table)) if k not in problems]
+    problems |= _find_problems(table, columns, others)
     kept = [k for k in range(len(table)) if k not in problems]
     skipped = defaultdict(list)
     for k in sorted(problems):
         skipped[problems[k]].append(table.lines[k])
     if not kept:
         raise NoRowLeftError(table.path, dict(skipped))
-    some = {name: [cells[k] for k in kept] for name, cells in columns.items()}
-    read = _read_all(_Columns(some))
+    read = read_columns(_rows_of(columns, kept))
     return Texts(table.take(kept), read, form, dict(skipped))
 
 
@@ -260,25 +257,6 @@ def warn_of_skipped(path, skipped, n_kept) -> None:
         warn(f"{path}: {n} of {count(n + n_kept, 'row')} left out: {told(skipped)}")
 
 
-class _Columns:
-    """Columns of one length, as a table: without a dict for every row."""
-
-    def __init__(self, cells: dict[str, list]):
-        self.cells, self.column_names = cells, list(cells)
-
-    def __len__(self):
-        return len(next(iter(self.cells.values())))
-
-    def __getitem__(self, name):
-        return self.cells[name]
-
-
-def _read_all(table):
-    texts = read_texts(table)
-    assert texts is not None
-    return texts
-
-
 def _text_columns(table, form):
     has_prompt = "prompt" in table.names
     return ("prompt", *form) if has_prompt else form
@@ -288,19 +266,25 @@ def _find_blanks(table, columns):
     return {
         k: f"column {table.called(name)!r} is empty"
         for name, cells in reversed(columns.items())
-        for k, cell in enumerate(cells)
-        if is_blank(cell)
+        for k in find_blanks(cells)
     }
 
 
-def _find_problems(table, columns):
-    problems = {}
-    for k, cells in enumerate(zip(*columns.values(), strict=True)):
-        try:
-            _read_all([dict(zip(columns, cells, strict=True))])
-        except TextRowError as error:
-            problems[k] = _problem(table, error)
-    return problems
+def _find_problems(table, columns, rows):
+    """Say what is wrong with any of some rows; halves are read where not all can be."""
+    try:
+        read_sides(_rows_of(columns, rows))
+    except TextRowError as error:
+        if len(rows) == 1:
+            return {rows[0]: _problem(table, error)}
+        halves = rows[: len(rows) // 2], rows[len(rows) // 2 :]
+        first, second = (_find_problems(table, columns, half) for half in halves)
+        return first | second
+    return {}
+
+
+def _rows_of(columns, rows):
+    return {name: [cells[k] for k in rows] for name, cells in columns.items()}
 
 
 def _problem(table, error):
@@ -334,12 +318,9 @@ def _without_equal_pairs(texts):
 
 def _of_two(table: Table, prompt: str, index) -> Table:
     """Give what a file says of two rows as one: the prompt, and the rest of either."""
+    first, second = (table.take(side.tolist()) for side in index.T)
     names = [name for name in table.names if name != prompt]
-    rows = [
-        {prompt: first.get(prompt)}
-        | {f"{name}_a": first.get(name) for name in names}
-        | {f"{name}_b": second.get(name) for name in names}
-        for first, second in ((table.rows[i], table.rows[j]) for i, j in index)
-    ]
-    lines = [table.lines[i] for i, _ in index]
-    return Table(table.path, rows, lines, None, table.header)
+    columns = {prompt: first.column(prompt)}
+    columns |= {f"{name}_a": first.column(name) for name in names}
+    columns |= {f"{name}_b": second.column(name) for name in names}
+    return Table.of_columns(table.path, columns, first.lines, table.header)

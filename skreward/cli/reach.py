@@ -177,7 +177,7 @@ def _one_a_row(table: Table, drop_bad_rows):
         lines += [table.lines[k]] * len(responses)
     if not rows:
         raise DataError(table.path, None, f"every row is bad: {told(skipped)}")
-    return Table(table.path, rows, lines, None, table.header), dict(skipped)
+    return Table(table.path, rows, lines, table.header), dict(skipped)
 
 
 def _list_of(cell, name, table: Table):
@@ -194,15 +194,12 @@ def _write_pairs(table, groups, rewards, data, output, suffix, delimiter):
     if not told_apart:
         raise DataError(data, None, "no prompt has two responses with unequal rewards")
     prompts, responses = text_cells(table, "prompt"), text_cells(table, "response")
-    rows = [
-        {
-            "prompt": prompts[g[0]],
-            "chosen": responses[g[0]],
-            "rejected": responses[g[-1]],
-        }
-        for g in told_apart
-    ]
-    made = Table(data, rows, [table.lines[g[0]] for g in told_apart])
+    columns = {
+        "prompt": [prompts[g[0]] for g in told_apart],
+        "chosen": [responses[g[0]] for g in told_apart],
+        "rejected": [responses[g[-1]] for g in told_apart],
+    }
+    made = Table.of_columns(data, columns, [table.lines[g[0]] for g in told_apart])
     writer = make_writer(
         made, output, [f"reward_chosen{suffix}", f"reward_rejected{suffix}"],
         delimiter_for(output, delimiter),
@@ -219,7 +216,7 @@ def _write_pairs(table, groups, rewards, data, output, suffix, delimiter):
         "prompt, chosen, rejected"
     )
     return {
-        "n_rows": len(rows),
+        "n_rows": len(told_apart),
         "n_prompts": len(groups),
         "n_left_out": n_left,
         "output": str(output),

@@ -139,28 +139,6 @@ class StoredItems:
         return DataError(self.folder.path, None, problem)
 
 
-class StoredTable(Table):
-    """A row of data a row, of which its place alone is known, under a name."""
-
-    def __init__(self, path: Path, lines: np.ndarray, name: str):
-        super().__init__(path, [], lines.tolist(), [name])
-
-    def _cells(self, name):
-        return list(self.lines) if name in self.names else [None] * len(self)
-
-    @property
-    def rows(self):
-        """Every row as a dict."""
-        return [{self.names[0]: line} for line in self.lines]
-
-    @rows.setter
-    def rows(self, rows):
-        pass
-
-    def _keep(self, positions):
-        pass
-
-
 def read_pairs(path: Path, *, seed: int = 0, **reading) -> Preferences:
     """Read pairs and preferences out of a folder of embeddings, or of a table."""
     if not is_stored(path):
@@ -236,9 +214,9 @@ def opened(path: Path) -> EmbeddingFolder | Arrays:
 
 
 def texts_of(folder: EmbeddingFolder | Arrays, lines, read=None) -> Texts:
-    """Give what stands for a table of texts."""
-    name = "row" if isinstance(folder, Arrays) else "line"
-    table = StoredTable(folder.path, lines, name)
+    """Give what stands for a table of texts: of every row, its place alone."""
+    name, places = "row" if isinstance(folder, Arrays) else "line", lines.tolist()
+    table = Table.of_columns(folder.path, {name: places}, places)
     n_skipped = folder.about["data"].get("n_skipped_rows", 0)
     form = tuple(folder.about["data"]["form"])
     return Texts(table, read, form, {}, n_skipped if type(n_skipped) is int else 0)

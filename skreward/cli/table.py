@@ -1,6 +1,8 @@
 """Rows of a file, and the one line that says what is wrong with them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from operator import eq
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,8 @@ class Table:
     ``header`` is the line that names the columns, where there is one. A row need not
     have every column; what it lacks is None in `column`. A table may be a view of
     another, by names that the commands know or in pairs that they read: `origin` is
-    the rows as the file has them, one for each.
+    the rows as the file has them, one for each. Cells are held column by column, and
+    made rows of where rows are asked for.
     """
 
     # Where a cell is a text alone, chat messages are written as JSON.
@@ -28,17 +31,34 @@ class Table:
     def __init__(
         self,
         path: Path,
-        rows: list[dict[str, Any]],
+        rows: Sequence[dict[str, Any]],
         lines: Sequence[int],
-        names: Sequence[str] | None = None,
         header: int | None = None,
     ):
-        self.path, self.rows, self.lines, self.header = path, rows, lines, header
-        if names is None:
-            names = list(dict.fromkeys(name for row in rows for name in row))
-        self.names = names
+        self.path, self.lines, self.header = path, lines, header
+        # Rows of the same names have them in one tuple, in the order of the file.
+        known: dict[tuple[str, ...], tuple[str, ...]] = {}
+        self._keys = [known.setdefault(keys, keys) for keys in map(tuple, rows)]
+        self.names = list(dict.fromkeys(chain.from_iterable(known)))
+        self._columns: dict[str, Any] = {
+            name: [row.get(name) for row in rows] for name in self.names
+        }
         self._origin: Table | None = None
         self._called: dict[str, str] = {}
+
+    @classmethod
+    def of_columns(
+        cls,
+        path: Path,
+        columns: dict[str, Any],
+        lines: Sequence[int],
+        header: int | None = None,
+    ) -> "Table":
+        """Make a table whose rows all have a cell in every column."""
+        made = cls(path, [], lines, header)
+        made.names, made._columns = list(columns), columns
+        made._keys = [tuple(columns)] * len(made)
+        return made
 
     def __len__(self):
         return len(self.lines)
@@ -47,6 +67,11 @@ class Table:
     def origin(self) -> "Table":
         """The rows as the file has them; the table itself where it is no view."""
         return self if self._origin is None else self._origin
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """Every row as a dict."""
+        return self.only(self._columns)
 
     def called(self, name: str) -> str:
         """Give the name that the file has for a column."""
@@ -57,38 +82,61 @@ class Table:
         return self._cells(self.called(name))
 
     def _cells(self, name):
-        return [row.get(name) for row in self.rows]
+        return self._columns.get(name) or [None] * len(self)
 
-    def only(self, names) -> list[dict[str, Any]]:
+    def only(self, names: Iterable[str]) -> list[dict[str, Any]]:
         """Give rows of some columns; a row that lacks one here lacks it there."""
-        return [{n: row[n] for n in names if n in row} for row in self.rows]
+        cells = {name: self._cells(name) for name in names if name in self._columns}
+        return [
+            {name: cells[name][k] for name in keys if name in cells}
+            for k, keys in enumerate(self._keys)
+        ]
 
-    def first(self, names) -> dict[str, Any]:
-        """Give the first row; cells of columns other than some may be None."""
-        return self.rows[0]
+    def first(self, names: Iterable[str]) -> dict[str, Any]:
+        """Give the first row; cells of columns other than some are None."""
+        return dict.fromkeys(self._keys[0]) | self.take([0]).only(names)[0]
 
     def take(self, positions: Sequence[int]) -> "Table":
         """Give a table of some of the rows."""
         taken = self._copy()
         taken._keep(positions)
+        taken._keys = [self._keys[k] for k in positions]
         taken.lines = [self.lines[k] for k in positions]
         if self._origin is not None:
             taken._origin = self._origin.take(positions)
         return taken
 
     def _keep(self, positions):
-        self.rows = [self.rows[k] for k in positions]
+        self._columns = {
+            name: [cells[k] for k in positions] for name, cells in self._columns.items()
+        }
+
+    def joined(self, others: "Sequence[Table]") -> "Table":
+        """Give these rows, and below them those of other tables of the file."""
+        made, tables = self._copy(), [self, *others]
+        made._hold(tables)
+        made.names = list(made._columns)
+        made._keys = [keys for table in tables for keys in table._keys]
+        made.lines = _shortened([line for table in tables for line in table.lines])
+        return made
+
+    def _hold(self, tables):
+        names = dict.fromkeys(name for table in tables for name in table.names)
+        self._columns = {
+            name: [cell for table in tables for cell in table.column(name)]
+            for name in names
+        }
 
     def view(self, called: dict[str, str], names: Sequence[str]) -> "Table":
         """Give the same rows by other names of their columns."""
         made = self._copy()
-        made.names, made._called, made._origin = names, called, self.origin
+        made.names, made._called, made._origin = list(names), called, self.origin
         return made
 
     def in_pairs(self, rows, positions) -> "Table":
         """Give rows made of those at some positions, of which they are a view."""
         origin = self.take(positions)
-        made = Table(self.path, rows, origin.lines, None, self.header)
+        made = Table(self.path, rows, origin.lines, self.header)
         made._origin = origin
         return made
 
@@ -103,6 +151,12 @@ class Table:
         return DataError(self.path, line, problem)
 
 
+def _shortened(lines: list[int]) -> Sequence[int]:
+    """Give lines of which none is left out as a range, which takes no memory."""
+    every = range(lines[0], lines[0] + len(lines))
+    return every if all(map(eq, lines, every)) else lines
+
+
 class CsvTable(Table):
     """Rows of texts."""
 
@@ -110,40 +164,31 @@ class CsvTable(Table):
 
 
 class ParquetTable(Table):
-    """Rows that stay in Arrow's columns, with their types, until they are asked for."""
+    """Cells that stay in Arrow's columns, with their types, until they are wanted."""
 
     is_json_in_text = True
 
     def __init__(self, path: Path, arrow, start: int = 1):
-        self.path, self.arrow, self.names = path, arrow, arrow.column_names
-        self.lines, self.header = range(start, start + arrow.num_rows), None
-        self._origin, self._called = None, {}
+        super().__init__(path, [], range(start, start + arrow.num_rows))
+        self._keys = [tuple(arrow.column_names)] * arrow.num_rows
+        self.names = arrow.column_names
+        self._put(arrow)
+
+    def _put(self, arrow):
+        self.arrow = arrow
+        self._columns = dict(zip(arrow.column_names, arrow.columns, strict=True))
 
     def _cells(self, name):
         try:
-            return self.arrow[name].to_pylist()
+            return self._columns[name].to_pylist()
         except Exception as error:  # of any type: it depends on the column's
             raise DataError(
                 self.path, None, f"column {name!r} cannot be read: {error}"
             ) from None
 
-    def only(self, names):
-        """Give rows of some columns; the others are not read."""
-        rows: list[dict[str, Any]] = [{} for _ in range(self.arrow.num_rows)]
-        for name in names:
-            if name in self.arrow.column_names:
-                for row, cell in zip(rows, self._cells(name), strict=True):
-                    row[name] = cell
-        return rows
-
-    def first(self, names):
-        """Give the first row; other columns than some are not read."""
-        return dict.fromkeys(self.arrow.column_names) | self.take([0]).only(names)[0]
-
-    @property
-    def rows(self):  # type: ignore[override]
-        """Every row as a dict."""
-        return self.only(self.arrow.column_names)
-
     def _keep(self, positions):
-        self.arrow = self.arrow.take(list(positions))
+        self._put(self.arrow.take(list(positions)))
+
+    def _hold(self, tables):
+        batches = [batch for table in tables for batch in table.arrow.to_batches()]
+        self._put(self.arrow.from_batches(batches, self.arrow.schema))

@@ -262,7 +262,7 @@ def _warn(encoder, loaded, texts, strings, about) -> None:
             UserWarning,
             stacklevel=3,
         )
-    is_chat = not all(isinstance(item.response, str) for item in texts.items)
+    is_chat = not all(isinstance(text, str) for text in texts.responses)
     if is_chat:
         return
     if encoder.template != "{prompt}{response}":

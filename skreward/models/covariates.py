@@ -7,7 +7,7 @@ from skreward.data.gate import is_pairs, take_apart
 from skreward.data.groups import components, encode
 from skreward.data.pairs import EmbeddingPairs
 from skreward.solvers.covariance import MAX_FEATURES
-from skreward.text.items import TextPairs, plain
+from skreward.text.items import TextPairs
 from skreward.text.tables import read_texts
 from skreward.utils.arrays import rows_as
 from skreward.utils.typing import Array
@@ -138,8 +138,7 @@ def _log_length(X):
             "length. Give one row an item of X."
         )
     items = texts.items if isinstance(texts, TextPairs) else texts
-    length = np.array([len(plain(item.response)) for item in items.items], dtype=float)
-    length = np.log1p(length)[:, np.newaxis]
+    length = np.log1p(items.lengths)[:, np.newaxis]
     return length[texts.pairs] if isinstance(texts, TextPairs) else length
 
 

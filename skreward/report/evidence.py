@@ -19,7 +19,7 @@ from skreward.data.pairs import EmbeddingPairs
 from skreward.data.targets import check_numbers, check_preferences
 from skreward.models.calibrated import CalibratedReward
 from skreward.report.intervals import Clusters
-from skreward.text.items import TextItems, TextPairs, plain, value_key
+from skreward.text.items import TextItems, TextPairs, value_key
 from skreward.text.tables import read_texts
 from skreward.utils.checks import check_prompts, check_rewards
 from skreward.utils.through import last_step, predict_preference_proba
@@ -85,7 +85,7 @@ class Evidence:
         """Characters of every response."""
         if self.texts is None:
             return self.given_lengths
-        return np.array([len(plain(item.response)) for item in self.texts.items])
+        return self.texts.lengths
 
     @cached_property
     def is_equal(self) -> np.ndarray:
@@ -95,7 +95,7 @@ class Evidence:
             # Not sorted: an array of texts is as wide as the longest.
             number: dict[str, int] = {}
             keys = (
-                value_key(i.prompt) + value_key(i.response) for i in self.texts.items
+                value_key(i.prompt) + value_key(i.response) for i in self.texts.each()
             )
             same = np.array([number.setdefault(key, len(number)) for key in keys])
         first, second = same[self.index.T]
@@ -117,11 +117,9 @@ class Evidence:
             return rows
         if not isinstance(rows, TextItems):
             return EmbeddingPairs._over(rows, self.index, self.prompt_ids, None)
-        first, second = ([rows.items[k] for k in side] for side in self.index.T)
-        return [
-            {"prompt": a.prompt, "response_a": a.response, "response_b": b.response}
-            for a, b in zip(first, second, strict=True)
-        ]
+        first, second = (rows[side] for side in self.index.T)
+        columns = zip(first.prompts, first.responses, second.responses, strict=True)
+        return [{"prompt": p, "response_a": a, "response_b": b} for p, a, b in columns]
 
 
 @dataclass(frozen=True)

@@ -285,7 +285,7 @@ def _by_language(evidence):
 def _by_code(evidence):
     if evidence.texts is None:
         return NO_TEXTS
-    has_code = np.array(["```" in plain(i.response) for i in evidence.texts.items])
+    has_code = np.array(["```" in plain(text) for text in evidence.texts.responses])
     either = has_code[evidence.index].any(axis=1)
     if not either.any():
         return "no response has a code block"
@@ -295,7 +295,7 @@ def _by_code(evidence):
 def _by_turns(evidence):
     if evidence.texts is None:
         return NO_TEXTS
-    turns = np.array([_turns(item.prompt) for item in evidence.texts.items])
+    turns = np.array(list(map(_turns, evidence.texts.prompts)))
     turns = turns[evidence.index[:, 0]]
     if turns.max() < 2:
         return "no prompt has more than one turn"
@@ -361,4 +361,4 @@ def _by_value(values, min_pairs=1.0):
 def _prompts(evidence):
     if evidence.texts is None or evidence.texts.lone:
         return None
-    return [plain(item.prompt) for item in evidence.texts.items]
+    return evidence.texts["prompt"]

@@ -142,8 +142,8 @@ def _counts(evidence):
 
 def _is_empty(evidence):
     if evidence.texts is not None:
-        texts = evidence.texts.items
-        return np.array([not plain(item.response).strip() for item in texts])
+        texts = evidence.texts.responses
+        return np.array([not plain(text).strip() for text in texts])
     return None if evidence.lengths is None else evidence.lengths == 0
 
 
@@ -165,7 +165,7 @@ def _example(k, evidence, judged, other):
     proba = None if judged.proba is None else float(judged.proba[k])
     prompt = preferred = rejected = None
     if evidence.texts is not None:
-        a, b = evidence.texts.items[first], evidence.texts.items[second]
+        a, b = evidence.texts[[first, second]].items
         prompt = None if a.prompt is None else plain(a.prompt)
         if prompt is not None and plain(b.prompt) != prompt:
             prompt = f"{prompt}\n\n(of the other response:)\n\n{plain(b.prompt)}"

@@ -2,13 +2,15 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from string import Formatter
 from typing import Any, NamedTuple
 
 import numpy as np
 
 BLANK = "\n\n"
+# Made once: an encoder a value would take as long as the value.
+KEYS = json.JSONEncoder(sort_keys=True, default=str)
 
 Message = dict[str, Any]
 Value = str | list[Message]
@@ -41,53 +43,78 @@ class TextItems(Sequence):
     itself for lone texts. A name picks a column, as in a dataframe:
     ``items["response"]`` is a list of strings. A slice, an index array or a mask
     picks rows. Chat messages show as their contents, joined by a blank line.
+
+    The columns are held, and an item is made when it is asked for: one object an item
+    would take as much memory as a short text.
     """
 
     column_names = ("prompt", "response")
 
-    def __init__(self, items: Sequence[TextItem]):
-        self.items = list(items)
+    def __init__(self, items: Iterable[TextItem]):
+        items = list(items)
+        self.prompts: list[Any] = [item.prompt for item in items]
+        self.responses: list[Any] = [item.response for item in items]
+        self.glues = [item.glue for item in items]
+
+    @classmethod
+    def of_columns(
+        cls, prompts: list[Any], responses: list[Any], glues: list[str]
+    ) -> "TextItems":
+        """Make items of columns, which it keeps."""
+        made = cls(())
+        made.prompts, made.responses, made.glues = prompts, responses, glues
+        return made
+
+    @property
+    def items(self) -> list[TextItem]:
+        """Every item, made anew."""
+        return list(self.each())
+
+    def each(self) -> Iterator[TextItem]:
+        """Give the items one by one."""
+        return map(TextItem, self.prompts, self.responses, self.glues)
 
     @property
     def lone(self) -> bool:
         """Whether these are texts without a prompt."""
-        return bool(self.items) and self.items[0].prompt is None
+        return bool(self.prompts) and self.prompts[0] is None
 
     @property
     def prompt_ids(self) -> np.ndarray | None:
         """An int64 per item, equal where prompts are equal, in every call; or None."""
         if self.lone:
             return None
-        ids: dict[str, int] = {}
-        keys = [value_key(item.prompt) for item in self.items]
-        for key in keys:
-            if key not in ids:
-                digest = hashlib.blake2b(key.encode(), digest_size=8)
-                ids[key] = int.from_bytes(digest.digest(), "little", signed=True)
-        return np.array([ids[key] for key in keys], dtype=np.int64)
+        keys = as_keys(self.prompts)
+        distinct = dict(zip(keys, self.prompts, strict=True))
+        ids = {key: _digest(value_key(value)) for key, value in distinct.items()}
+        return np.fromiter(map(ids.__getitem__, keys), np.int64, len(keys))
 
     @property
     def lengths(self) -> np.ndarray:
         """Characters of the responses."""
-        return np.array([len(plain(item.response)) for item in self.items], np.int64)
+        texts = map(plain, self.responses)
+        return np.fromiter(map(len, texts), np.int64, len(self))
 
     def __len__(self):
-        return len(self.items)
+        return len(self.responses)
 
     def __getitem__(self, key):
         if isinstance(key, str):
             if self.lone or key not in self.column_names:
                 have = "lone strings" if self.lone else "prompt and response"
                 raise KeyError(f"no column {key!r}: these texts are {have}")
-            return [plain(getattr(item, key)) for item in self.items]
+            return list(map(plain, self.prompts if key == "prompt" else self.responses))
         if isinstance(key, (int, np.integer)):
-            item = self.items[key]
-            if item.prompt is None:
-                return plain(item.response)
-            return {"prompt": plain(item.prompt), "response": plain(item.response)}
-        if isinstance(key, slice):
-            return TextItems(self.items[key])
-        return TextItems([self.items[i] for i in np.arange(len(self))[key]])
+            prompt, response = self.prompts[key], plain(self.responses[key])
+            if prompt is None:
+                return response
+            return {"prompt": plain(prompt), "response": response}
+        places = np.arange(len(self))[key].tolist()
+        return TextItems.of_columns(
+            [self.prompts[k] for k in places],
+            [self.responses[k] for k in places],
+            [self.glues[k] for k in places],
+        )
 
     def __repr__(self):
         return f"TextItems(n_items={len(self)})"
@@ -140,7 +167,7 @@ def render(items: TextItems, template: str, render_chat) -> list[str]:
     chat template; it is called for items that hold messages alone.
     """
     return [
-        _render(k, item, template, render_chat) for k, item in enumerate(items.items)
+        _render(k, item, template, render_chat) for k, item in enumerate(items.each())
     ]
 
 
@@ -175,7 +202,24 @@ def value_key(value: Value | None) -> str:
     """Give a string that is equal where values are equal."""
     if value is None or isinstance(value, str):
         return f"text:{value}"
-    return "chat:" + json.dumps(value, sort_keys=True, default=str)
+    return "chat:" + KEYS.encode(value)
+
+
+def are_strings(values: list) -> bool:
+    """Whether all values are strings, and of no type derived from it."""
+    return set(map(type, values)) <= {str}
+
+
+def as_keys(values: list) -> list:
+    """Give what is equal where values are, and can be looked up."""
+    if are_strings(values):
+        return values
+    return [v if isinstance(v, str) else (value_key(v),) for v in values]
+
+
+def _digest(key):
+    digest = hashlib.blake2b(key.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little", signed=True)
 
 
 def as_messages(value: Value | None, role: str) -> list[Message]:

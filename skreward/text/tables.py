@@ -5,7 +5,9 @@ No dataframe library is imported: a table is whatever names its columns
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable
+from itertools import compress, filterfalse
 from typing import Any
 
 import numpy as np
@@ -18,8 +20,9 @@ from skreward.text.items import (
     TextPairs,
     TextRowError,
     Value,
+    are_strings,
+    as_keys,
     as_messages,
-    value_key,
 )
 
 TURNS = ("\n\nHuman:", "\n\nAssistant:")
@@ -82,21 +85,29 @@ def read_texts(X: Any) -> TextItems | TextPairs | None:
         return _lone_items(_text_values(X))
     form = _form(names)
     columns = {name: _column(X, name) for name in (*form, *({"prompt"} & names))}
-    n_rows = len(columns[form[0]])
-    checked = {
-        name: [_check_value(value, k, name) for k, value in enumerate(column)]
-        for name, column in columns.items()
-    }
-    if form == ("response",):
-        return TextItems(
-            [
-                _item(prompt, response)
-                for prompt, response in zip(
-                    checked["prompt"], checked["response"], strict=True
-                )
-            ]
-        )
-    return TextPairs(*_pairs(checked, form, n_rows), _why_unlabelled(form, names))
+    read = read_columns(columns)
+    if isinstance(read, TextItems):
+        return read
+    return read._replace(unlabelled=_why_unlabelled(form, names))
+
+
+def read_columns(columns: dict[str, list]) -> TextItems | TextPairs:
+    """Read the columns of one form as texts, whatever they hold; as `read_texts`."""
+    sides = read_sides(columns)
+    if len(sides) == 1:
+        return sides[0][:]  # a copy: the lists may be the table's own
+    return TextPairs(*_distinct(*sides))
+
+
+def read_sides(columns: dict[str, list]) -> list[TextItems]:
+    """Read the texts of every row: one item, or two in a table of pairs."""
+    form = _form(set(columns))
+    wanted = *form, *({"prompt"} & columns.keys())
+    checked = {name: _checked(columns[name], name) for name in wanted}
+    sides = [checked[name] for name in form]
+    if "prompt" in columns:
+        return [_items(checked["prompt"], side) for side in sides]
+    return _split(*sides)
 
 
 def is_text_pairs(X: Any) -> bool:
@@ -258,7 +269,7 @@ def _column(X, name) -> list:
     for method in ("to_list", "to_pylist", "tolist"):
         if hasattr(column, method):
             return getattr(column, method)()
-    return list(column)
+    return column if isinstance(column, list) else list(column)
 
 
 def _text_values(X: Any) -> list:
@@ -280,9 +291,14 @@ def _looks_like_messages(value):
 
 
 def _lone_items(values):
-    return TextItems(
-        [TextItem(None, _check_value(v, k, None)) for k, v in enumerate(values)]
-    )
+    texts = _checked(values, None)
+    return TextItems.of_columns([None] * len(texts), texts, [BLANK] * len(texts))
+
+
+def _checked(values, column) -> list[Value]:
+    if are_strings(values) and _are_unicode(values):
+        return values
+    return [_check_value(value, row, column) for row, value in enumerate(values)]
 
 
 def _check_value(value, row, column) -> Value:
@@ -306,15 +322,20 @@ def _is_missing(value):
 
 
 def _check_unicode(text, row, column):
-    if text.isascii():
-        return text
-    try:
-        text.encode()
-    except UnicodeEncodeError:
+    if not _are_unicode([text]):
         raise TextRowError(
             row, column, "the text is not valid Unicode (half a surrogate pair)."
-        ) from None
+        )
     return text
+
+
+def _are_unicode(texts):
+    try:
+        for text in filterfalse(str.isascii, texts):
+            text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _check_message(message, row, column) -> Message:
@@ -337,33 +358,60 @@ def _check_message(message, row, column) -> Message:
     return {**kept, "content": _check_unicode(content, row, column)}
 
 
-def _pairs(columns, form, n_rows) -> tuple[TextItems, np.ndarray]:
+def _items(prompts: list[Value], responses: list[Value]) -> TextItems:
+    if are_strings(prompts) and are_strings(responses):
+        return TextItems.of_columns(prompts, responses, [BLANK] * len(prompts))
+    pairs = zip(prompts, responses, strict=True)
+    return TextItems(_item(*pair) for pair in pairs)
+
+
+def _distinct(first: TextItems, second: TextItems) -> tuple[TextItems, np.ndarray]:
+    """Give the distinct items of two sides, first seen first, and their places."""
+    is_new, places = _numbered([_keys(first), _keys(second)])
+    chosen = is_new.tobytes()
+
+    def kept(one, other):
+        both = [*one, *other]
+        both[::2], both[1::2] = one, other
+        return list(compress(both, chosen))
+
+    prompts = kept(first.prompts, second.prompts)
+    responses = kept(first.responses, second.responses)
+    items = TextItems.of_columns(prompts, responses, kept(first.glues, second.glues))
+    return items, places.reshape(-1, 2)
+
+
+def _keys(items):
+    return as_keys(items.prompts), as_keys(items.responses), items.glues
+
+
+def _numbered(sides) -> tuple[np.ndarray, np.ndarray]:
+    """Number the distinct items of sides, by turns: which are new, and all numbers."""
+    hashes = np.column_stack([_hashes(side) for side in sides]).ravel()
+    first = np.arange(len(hashes))
+    # Items of a hash of their own are new. A dict of all of them would take half of the
+    # memory that short texts take.
     seen: dict[tuple, int] = {}
-    items: list[TextItem] = []
-    index = np.empty((n_rows, 2), dtype=np.intp)
-    for row in range(n_rows):
-        first, second = columns[form[0]][row], columns[form[1]][row]
-        if "prompt" in columns:
-            prompt = columns["prompt"][row]
-            pair = _item(prompt, first), _item(prompt, second)
-        else:
-            pair = _split_pair(first, second, row)
-        for side, item in enumerate(pair):
-            key = item if _is_plain(item) else _chat_key(item)
-            if key not in seen:
-                seen[key] = len(items)
-                items.append(item)
-            index[row, side] = seen[key]
-    return TextItems(items), index
+    for k in _repeated(hashes):
+        row, (prompts, responses, glues) = k // len(sides), sides[k % len(sides)]
+        first[k] = seen.setdefault((prompts[row], responses[row], glues[row]), k)
+    is_new = first == np.arange(len(first))
+    return is_new, (np.cumsum(is_new) - 1)[first]
 
 
-def _is_plain(item):
-    return isinstance(item.prompt, str) and isinstance(item.response, str)
+def _hashes(columns):
+    rows = zip(*columns, strict=True)
+    return np.fromiter(map(hash, rows), np.int64, len(columns[0]))
 
 
-def _chat_key(item):
-    # Longer than an item: texts that spell such a key are no messages.
-    return value_key(item.prompt), value_key(item.response), item.glue, "chat"
+def _repeated(values) -> list[int]:
+    """List the positions of values that are there more than once."""
+    order = np.argsort(values)
+    ranked = values[order]
+    same = ranked[1:] == ranked[:-1]
+    repeats = np.zeros(len(values), dtype=bool)
+    repeats[order[1:][same]] = repeats[order[:-1][same]] = True
+    return np.flatnonzero(repeats).tolist()
 
 
 def _item(prompt: Value, response: Value) -> TextItem:
@@ -377,8 +425,20 @@ def _item(prompt: Value, response: Value) -> TextItem:
     return TextItem(before, after)
 
 
-def _split_pair(first, second, row) -> tuple[TextItem, TextItem]:
-    """Take the prompt that two dialogues share: up to their last common turn."""
+def _split(firsts: list[Value], seconds: list[Value]) -> list[TextItems]:
+    """Take the prompts that dialogues share: up to their last common turn."""
+    pairs = zip(firsts, seconds, strict=True)
+    starts = [_response_start(*pair, row) for row, pair in enumerate(pairs)]
+    prompts = [text[:start] for text, start in zip(firsts, starts, strict=True)]
+    glues = ["" if isinstance(text, str) else BLANK for text in firsts]
+    responses = (
+        [text[start:] for text, start in zip(side, starts, strict=True)]
+        for side in (firsts, seconds)
+    )
+    return [TextItems.of_columns(prompts, side, glues) for side in responses]
+
+
+def _response_start(first, second, row) -> int:
     if isinstance(first, str) != isinstance(second, str):
         raise TextRowError(
             row,
@@ -396,24 +456,15 @@ def _split_pair(first, second, row) -> tuple[TextItem, TextItem]:
                 "chosen and rejected share no turn that opens with "
                 f"{TURNS[0]!r} or {TURNS[1]!r}; give a column with the prompt.",
             )
-        start = max(ends)
-        return (
-            TextItem(first[:start], first[start:], ""),
-            TextItem(second[:start], second[start:], ""),
-        )
+        return max(ends)
     start = min(shared, len(first) - 1, len(second) - 1)
     if start < 1:
         raise TextRowError(
             row, None, "chosen and rejected share no message to take as the prompt."
         )
-    return TextItem(first[:start], first[start:]), TextItem(
-        second[:start], second[start:]
-    )
+    return start
 
 
 def _common_length(first, second) -> int:
-    pairs: Iterable = zip(first, second, strict=False)
-    for k, (a, b) in enumerate(pairs):
-        if a != b:
-            return k
-    return min(len(first), len(second))
+    n = min(len(first), len(second))
+    return bisect_left(range(n), True, key=lambda k: first[: k + 1] != second[: k + 1])

@@ -106,6 +106,12 @@ BROKEN = {
         "PATH:2: column 'chosen': wanted a string or a list of chat messages, got int"
         f"{SKIP}",
     ),
+    "nothing but numbers": (
+        "x.jsonl",
+        '{"prompt": 1, "chosen": 2, "rejected": 3}',
+        "PATH:1: column 'chosen': wanted a string or a list of chat messages, got int"
+        f"{SKIP}",
+    ),
     "half a character": (
         "x.jsonl",
         '{"prompt": "p", "chosen": "\\ud800", "rejected": "b"}',

@@ -195,6 +195,14 @@ def test_bad_rows_are_left_out_when_that_is_asked_for(command, tmp_path, model, 
     assert "every row is bad: column 'chosen' is empty in 1 row (line 1)" in said
 
 
+def test_a_row_without_any_text_is_a_bad_row(command, tmp_path, model):
+    empty = dict.fromkeys(good_and_bad()[0])
+    numbers = dict.fromkeys(empty, 1)
+    path = write_jsonl(tmp_path / "x.jsonl", [empty, *good_and_bad(), numbers])
+    report = command.report("evaluate", model, path, "--drop-bad-rows")
+    assert (report["n_pairs"], report["n_skipped_rows"]) == (len(good_and_bad()), 2)
+
+
 def test_pairs_of_equal_texts(command, tmp_path, model, tiny):
     rows = good_and_bad()
     equal = rows[0] | {"rejected": rows[0]["chosen"]}

@@ -146,6 +146,24 @@ def test_chat_messages_in_any_table(make):
     assert texts_of(pairs.items)[0] == "hi\n\nhello\n\n2 + 2?\n\n4"
 
 
+SIDE = st.sampled_from(["a", "b", "chat:[]", [user("a")], [user("b")], "text:a"])
+
+
+@pytest.mark.parametrize("hashed", [hash, lambda key: 0, lambda key: hash(key) % 3])
+@settings(max_examples=100, deadline=None)
+@given(rows=st.lists(st.tuples(SIDE, SIDE, SIDE), min_size=1, max_size=9))
+def test_items_are_distinct_whatever_their_hashes(hashed, rows):
+    columns = ("prompt", "chosen", "rejected")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("skreward.text.tables.hash", hashed, raising=False)
+        read = read_texts([dict(zip(columns, row, strict=True)) for row in rows])
+    texts = [read_texts([{"prompt": p, "response": r}]).items[0]
+             for p, *sides in rows for r in sides]  # fmt: skip
+    distinct = [text for k, text in enumerate(texts) if text not in texts[:k]]
+    assert read.items.items == distinct
+    assert read.pairs.ravel().tolist() == [distinct.index(text) for text in texts]
+
+
 def test_a_response_that_repeats_the_prompt_is_the_same_pair():
     # UltraFeedback gives the prompt as a string, and again in the messages.
     repeated = {
