@@ -25,10 +25,11 @@ from skreward.text.cache import clear_memory
 from skreward.text.encoders import StateEncoder
 from skreward.text.plan import Plan
 
-# Prompts, their tokens, responses to each, their tokens.
+# Prompts, their tokens, responses to each, their tokens; of any number for None.
 SHAPES = {
     "10 responses of 100 to a prompt of 200": (2, 200, 10, 100),
     "500 responses of 128 to a prompt of 450": (1, 450, 500, 128),
+    "10 responses of 20 to 400 to prompts of 150": (4, 150, 10, None),
     "pairs: 2 responses of 100 to prompts of 200": (10, 200, 2, 100),
     "pairs: 2 responses of 200 to prompts of 50": (10, 50, 2, 200),
     "nothing shared: texts of 300": (20, 0, 1, 300),

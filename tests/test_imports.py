@@ -33,6 +33,7 @@ HEAVY = {
         "solvers.device_items",
         "export.sentence_transformers",
         "export.transformers",
+        "text.cascade",
         "text.encoders",
         "text.loading",
         "text.packed",
@@ -44,6 +45,7 @@ HEAVY = {
     "sentence_transformers": {"export.sentence_transformers", "text.loading"},
     "transformers": {
         "export.transformers",
+        "text.cascade",
         "text.loading",
         "text.packed",
         "text.plan",

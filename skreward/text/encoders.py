@@ -18,6 +18,7 @@ from skreward.text.shared import (
     longest_shared,
     mask,
     padded,
+    prefix_states,
     run,
 )
 from skreward.text.truncation import Tokenizer, cut_string, kept_spans
@@ -284,7 +285,7 @@ class StateEncoder(Encoder):
     @torch.inference_mode()
     def _prefixes(self, block, ids) -> PrefixStates:
         prefixes = [ids[group.members[0]][: group.length] for group in block.groups]
-        return PrefixStates(self.model, self.plan.layer, prefixes)
+        return prefix_states(self.model, self.plan.layer, prefixes)
 
     @torch.inference_mode()
     def _rows_after(self, prefixes, ids, owners) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -9,10 +10,11 @@ import numpy as np
 # What one more pass through a model costs beside its tokens, in tokens: on a CPU the
 # weights are read from memory once a pass.
 PASS_TOKENS = 32
-# A text goes with others where that saves more than this share of it: keys and values
-# of the prefix are copied for every text, and attended through a mask.
+# A text goes with others where that saves more than this share of it: some models have
+# keys and values of the prefix copied for every text, and attended through a mask.
 LEAST_SAVED = 1 / 16
-# Prefix and rest of all texts of a pass, in multiples of a pass: they bound its memory.
+# Prefix and rest of all texts of a pass, in multiples of a pass: they bound its memory
+# where keys are copied. Where they are not, passes beyond it are no faster.
 ATTENDED = 8
 
 
@@ -24,7 +26,10 @@ class Group(NamedTuple):
 
 
 class Rest(NamedTuple):
-    """A pass over what follows the prefixes: texts, and which prefix each has."""
+    """A pass over what follows the prefixes: texts, and which prefix each has.
+
+    Texts of one prefix stand beside each other.
+    """
 
     members: list[int]
     owners: list[int]
@@ -113,8 +118,8 @@ def shared_prefixes(ids: Sequence[np.ndarray]) -> list[Group]:
         if stack[-1].depth < depth:
             stack.append(_Node(depth))
         stack[-1].below.append(node)
-    groups = stack[0].settle().groups
-    return [_leave_one_token(group, ids) for group in groups]
+    groups = [_leave_one_token(group, ids) for group in stack[0].settle().groups]
+    return [group for group in groups if group.length]
 
 
 def n_common(first: np.ndarray, second: np.ndarray) -> int:
@@ -169,7 +174,7 @@ def _rests(groups, lengths, batch_size, n_tokens):
             rows_that_fit(longest, batch_size, n_tokens),
             rows_that_fit(prefix + longest, batch_size, ATTENDED * n_tokens),
         )
-        some, after = after[:n], after[n:]
+        some, after = sorted(after[:n], key=itemgetter(2)), after[n:]
         yield Rest([text for _, text, _ in some], [owner for *_, owner in some])
 
 

@@ -2,14 +2,18 @@
 
 import inspect
 from collections.abc import Sequence
+from itertools import groupby
+from operator import itemgetter
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from skreward.text.cascade import OwnLayer, Run, Unsuited, cascaded
 from skreward.utils.optional import wanted_by
 
 with wanted_by("LLMEmbeddingTransformer", "torch"):
     import torch
+    from torch.nn.utils.rnn import pad_sequence
 with wanted_by("LLMEmbeddingTransformer", "transformers"):
     from transformers.cache_utils import DynamicCache, DynamicLayer
 
@@ -99,6 +103,59 @@ class PrefixStates:
         return states, length
 
 
+class CascadedStates(PrefixStates):
+    """Prefixes that are attended to where they are, by all their texts at once.
+
+    Texts beyond the window of a layer have the keys copied even so.
+    """
+
+    def states_after(self, ids: Sequence[np.ndarray], owners: Sequence[int]):
+        """Give the states of what follows the prefixes ``owners``, and its lengths."""
+        try:
+            return self.cascaded_after(ids, owners)
+        except Unsuited:
+            return super().states_after(ids, owners)
+
+    def cascaded_after(self, ids: Sequence[np.ndarray], owners: Sequence[int]):
+        """Give the same without copies; best where texts of a prefix stand together."""
+        length = [len(row) for row in ids]
+        before = self.length[list(owners)].tolist()
+        ends = [n + m for n, m in zip(before, length, strict=True)]
+        if max(ends) > window(self.model.config.get_text_config()):
+            raise Unsuited
+        cache = DynamicCache()
+        cache.layers = [OwnLayer(max(before), max(ends)) for _ in self.keys_values]
+        places = [torch.arange(*span) for span in zip(before, ends, strict=True)]
+        with cascaded(self.model):
+            states, _ = run(
+                self.model,
+                self.layer,
+                input_ids=torch.from_numpy(np.concatenate(ids))[None],
+                position_ids=torch.cat(places)[None],
+                past_key_values=cache,
+                use_cache=True,
+                runs=list(self._runs(length, owners)),
+            )
+        states = pad_sequence(states[0].split(length), batch_first=True)
+        return states, torch.tensor(length)
+
+    def _runs(self, length, owners):
+        end = 0
+        for owner, some in groupby(zip(owners, length, strict=True), itemgetter(0)):
+            texts = []
+            for _, n in some:
+                texts.append(slice(end, end + n))
+                end += n
+            n_before = int(self.length[owner])
+            yield Run(
+                [
+                    (keys[owner, :, -n_before:], values[owner, :, -n_before:])
+                    for keys, values in self.keys_values
+                ],
+                texts,
+            )
+
+
 class _PrefixLayer(DynamicLayer):
     """Keys and values of prefixes, put before those of a pass and not kept with them.
 
@@ -147,6 +204,11 @@ def longest_shared(config) -> float:
     return min(bounds, default=np.inf)
 
 
+def window(config) -> float:
+    """Count the tokens that every layer sees of those before it, and itself."""
+    return getattr(config, "sliding_window", None) or np.inf
+
+
 def can_share(model, ids: np.ndarray) -> bool:
     """Whether a model gives the same states in two parts as in one; tried once.
 
@@ -157,30 +219,44 @@ def can_share(model, ids: np.ndarray) -> bool:
     ----------
     model : transformers.PreTrainedModel
     ids : array of int
-        Tokens of a text, of which the first twelve are taken.
+        Tokens of a text, of which twelve are taken; those of a shorter one again.
     """
     if model not in _tried:
-        _tried[model] = _has_plain_attention(model) and _same_in_parts(model, ids)
-    return _tried[model]
+        _tried[model] = _way_to_share(model, ids)
+    return _tried[model] is not None
 
 
-def _has_plain_attention(model):
-    kinds = getattr(model.config.get_text_config(), "layer_types", None)
+def prefix_states(model, layer: int, ids: Sequence[np.ndarray]) -> PrefixStates:
+    """Compute prefixes as suits a model that `can_share`."""
+    return _tried[model](model, layer, ids)
+
+
+def _way_to_share(model, ids):
+    config = model.config.get_text_config()
+    kinds = getattr(config, "layer_types", None)
     takes = inspect.signature(model.forward).parameters
-    return set(kinds or ()) <= PLAIN_ATTENTION and "past_key_values" in takes
+    if not set(kinds or ()) <= PLAIN_ATTENTION or "past_key_values" not in takes:
+        return None
+    is_cascaded = _is_same(model, ids, CascadedStates.cascaded_after)
+    if is_cascaded and window(config) == np.inf:
+        return CascadedStates
+    if not _is_same(model, ids, PrefixStates.states_after):
+        return None
+    return CascadedStates if is_cascaded else PrefixStates
 
 
-def _same_in_parts(model, ids):
-    texts, parts = [ids[:12], ids[1:9]], [7, 3]
+def _is_same(model, ids, states_after):
+    ids = np.resize(ids, 12)
+    texts, parts = [ids, ids[1:9]], [7, 3]
     tokens, length = padded(texts)
     inputs = {"input_ids": tokens, "attention_mask": mask(tokens, length).long()}
     whole, _ = run(model, -1, **{k: v.to(model.device) for k, v in inputs.items()})
     rest = [text[n:] for text, n in zip(texts, parts, strict=True)]
     try:
-        first = PrefixStates(
+        first = CascadedStates(
             model, -1, [text[:n] for text, n in zip(texts, parts, strict=True)]
         )
-        after, _ = first.states_after(rest, [0, 1])
+        after, _ = states_after(first, rest, [0, 1])
     except Exception:  # whatever a model of unknown code says of a cache it cannot use
         return False
     return all(

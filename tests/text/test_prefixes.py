@@ -60,6 +60,10 @@ def test_the_prefix_leaves_a_token_of_every_text():
     assert found(ids) == [(99, [0, 1, 2, 3, 4])]
 
 
+def test_a_text_that_is_the_common_token_leaves_no_prefix():
+    assert shared_prefixes(rows([1], *([1, k] for k in range(2, 60)))) == []
+
+
 @pytest.mark.parametrize("n", [0, 1])
 def test_too_few_texts_to_share(n):
     assert shared_prefixes(rows([1, 2, 3])[:n]) == []
@@ -101,6 +105,7 @@ def test_groups_and_passes_are_sound(drawn, batch_size, n_tokens):
                 k in some[owner].members
                 for k, owner in zip(members, owners, strict=True)
             )
+            assert owners == sorted(owners)
             assert len(members) <= batch_size
             assert len(members) == 1 or len(members) * max(rest) <= n_tokens
             seen += members
