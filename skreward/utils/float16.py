@@ -101,6 +101,8 @@ def is_finite(items):
 def _convert(values, out):
     """Write float16 values, over `UNIT`, to float32 of the same shape."""
     if numkong is not None:
+        # It takes no memory that begins at an odd place, as what Dask sends may.
+        values = np.require(values, requirements=["ALIGNED"])
         numkong.astype(values, "float32", out=out)
         return
     bits = out.view(np.int32)

@@ -49,6 +49,18 @@ def test_strided_input():
         assert_array_equal(to_float32(view), view.astype(np.float32))
 
 
+def test_input_at_an_odd_place():
+    items = FINITE[:60_000].reshape(60, 1000)
+    odd = np.frombuffer(b"." + items.tobytes(), np.float16, offset=1).reshape(60, 1000)
+    assert not odd.flags.aligned
+    for view in (odd, odd[::2, 1:], odd.T):
+        assert_array_equal(to_float32(view), view.astype(np.float32))
+    coef, of_items = np.ones(1000), np.ones(60)
+    assert is_finite(odd)
+    assert_array_equal(rewards(odd, coef), rewards(items, coef))
+    assert_array_equal(gradient(odd, of_items), gradient(items, of_items))
+
+
 def test_mapped_input(tmp_path):
     np.save(tmp_path / "items.npy", FINITE[:60_000].reshape(60, 1000))
     items = np.load(tmp_path / "items.npy", mmap_mode="r")
