@@ -144,9 +144,7 @@ def find_label(table: Table, form: tuple[str, ...], label: str | None) -> str | 
 def text_cells(table: Table, name: str) -> list:
     """Give the cells of a column of texts, chat messages as messages."""
     cells = table.column(name)
-    if not table.is_json_in_text:
-        return cells
-    return [_from_json(cell) if _begins(cell, "[") else cell for cell in cells]
+    return [_from_json(cell) for cell in cells] if table.is_json_in_text else cells
 
 
 def find_blanks(cells: list) -> list[int]:
@@ -213,16 +211,12 @@ def read_labels(table: Table, name: str, meaning=None) -> np.ndarray:
 
 def decoded(cell, begins="[{-0123456789"):
     """Read a text that begins, and goes on, as JSON; any other cell stays as it is."""
-    if not _begins(cell, begins):
+    if not isinstance(cell, str) or cell.lstrip()[:1] not in tuple(begins):
         return cell
     try:
         return json.loads(cell)
     except (ValueError, RecursionError):
         return cell
-
-
-def _begins(cell, marks):
-    return isinstance(cell, str) and cell.lstrip()[:1] in tuple(marks)
 
 
 def as_number(cell) -> float | None:
