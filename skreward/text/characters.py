@@ -3,7 +3,6 @@
 import string
 import unicodedata
 from functools import lru_cache
-from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -65,14 +64,9 @@ BLOCKS = (
     ("OTHER", 0x10000, 0x1F000),
     ("CJK", 0x20000, 0x32000),
 )
-# What else the basic plane has, but for surrogates and private use, which are nothing.
-VARIED = (
-    range(0x3400),
-    range(0x4DC0, 0x4E00),
-    range(0xA000, 0xAC00),
-    range(0xD7A4, 0xD800),
-    range(0xF900, 0x10000),
-)
+# Surrogates and private use, which are nothing.
+EMPTY = slice(0xD800, 0xF900)
+BASIC_PLANE = 0x10000
 EMOJI = slice(0x1F000, 0x1FB00)
 RARE_DIGITS = range(0x10000, 0x20000)
 
@@ -98,7 +92,11 @@ def alphabet() -> Alphabet:
     codes = np.arange(0x110000, dtype=np.uint32)
     kind = np.zeros(len(codes), dtype=np.uint8)
     fold = np.full(len(codes), BLANK, dtype=np.uint32)
-    for code in chain(*VARIED):
+    varied = np.ones(BASIC_PLANE, dtype=bool)
+    varied[EMPTY] = False
+    for _, first, end in BLOCKS:
+        varied[first:end] = False
+    for code in np.flatnonzero(varied).tolist():
         character = chr(code)
         category = unicodedata.category(character)
         if category[0] == "L":
