@@ -45,7 +45,7 @@ def keeps_infinity(items):
     if not isinstance(items, np.ndarray) or not items.flags.c_contiguous:
         return False
     if items.dtype == np.float16:
-        return float16.KEEPS_INFINITY
+        return float16.keeps_infinity()
     return items.dtype in (np.float32, np.float64)
 
 

@@ -5,7 +5,7 @@ converts as fast as memory gives them; elsewhere integers of the same bits go th
 NumPy's vector units. Conventions: a number is (-1)^s 2^(e - 15) (1 + f / 2^10), its
 bits s e f; float32 has the same in 8 and 23 bits, with a bias of 127. So bits that are
 moved to where float32 has them make the number divided by 2^112: blocks hold numbers
-over `UNIT`, exactly, and products are the same to the last bit.
+over `_unit`, exactly, and products are the same to the last bit.
 
 Products with a vector are taken block by block, in as many threads as NumPy's own would
 take, and without them inside: NumPy's wait for each other. No sum depends on how many
@@ -27,21 +27,24 @@ with suppress(ImportError):
 INFINITE = 0x7C00  # all bits of e: infinity, or NaN with some of f
 SIGN = 0x8000
 SIGN_AND_REST = np.int32(-0x70002000)  # bits s, and e f where they are in float32
-UNIT = 2.0 ** (127 - 15) if numkong is None else 1.0
-# Moved bits of infinity and NaN are those of finite numbers.
-KEEPS_INFINITY = numkong is not None
+REBIAS = 2.0 ** (127 - 15)
 # A block stays in the processor's cache between its conversion and its product.
 BLOCK_BYTES = 1 << 20
 # One thread's turn: memory is asked for once, and waiting is rare.
 BLOCKS_A_CHUNK = 64
 
 
+def keeps_infinity():
+    """Whether products show infinity and NaN; moved bits are of finite numbers."""
+    return numkong is not None
+
+
 def to_float32(values):
     """Convert finite float16 to float32, exactly."""
     out = np.empty(values.shape, dtype=np.float32)
     _convert(values, out)
-    if UNIT != 1:
-        out *= np.float32(UNIT)
+    if numkong is None:
+        out *= np.float32(REBIAS)
     return out
 
 
@@ -99,7 +102,7 @@ def is_finite(items):
 
 
 def _convert(values, out):
-    """Write float16 values, over `UNIT`, to float32 of the same shape."""
+    """Write float16 values, over `_unit`, to float32 of the same shape."""
     if numkong is not None:
         # It takes no memory that begins at an odd place, as what Dask sends may.
         values = np.require(values, requirements=["ALIGNED"])
@@ -112,11 +115,16 @@ def _convert(values, out):
     np.bitwise_and(bits, SIGN_AND_REST, out=bits)
 
 
+def _unit():
+    """Give what blocks were divided by."""
+    return REBIAS if numkong is None else 1.0
+
+
 def _lifted(vector):
-    """Give a vector that undoes the division by `UNIT`, and its products' unit."""
+    """Give a vector that undoes the division by `_unit`, and its products' unit."""
     vector = np.asarray(vector, dtype=np.float64)
     unit = np.ldexp(0.5, np.frexp(np.abs(vector).max(axis=0, initial=0))[1])
-    return (vector / unit * UNIT).astype(np.float32), unit.astype(np.float32)
+    return (vector / unit * _unit()).astype(np.float32), unit.astype(np.float32)
 
 
 def _block_rows(n_features):
@@ -131,7 +139,7 @@ def _parts(rows, n_features):
 
 
 def _blocks(items, rows):
-    """Give the slices of a range of rows, and these rows over `UNIT`."""
+    """Give the slices of a range of rows, and these rows over `_unit`."""
     n_features = items.shape[1]
     n_rows = min(_block_rows(n_features), len(rows))
     moved = np.empty((n_rows, n_features), dtype=np.float32)
