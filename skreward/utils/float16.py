@@ -14,6 +14,7 @@ there are. Products with a matrix are NumPy's, block by block, in its threads.
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -156,5 +157,7 @@ def _by_chunks(of_chunk, n_rows, n_features):
     if len(chunks) < 2:
         return [of_chunk(rows) for rows in chunks]
     pools = (p["num_threads"] for p in threadpool_info() if p["user_api"] == "blas")
-    with ThreadPoolExecutor(max(pools, default=1)) as threads:
+    # Threads ignore, and warn of, what the caller does.
+    alike = partial(np.seterr, **np.geterr())
+    with ThreadPoolExecutor(max(pools, default=1), initializer=alike) as threads:
         return list(threads.map(of_chunk, chunks))

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import warnings
 
 import numkong
 import numpy as np
@@ -123,6 +124,15 @@ def test_what_is_not_finite_shows_where_that_is_said(converter):
             with np.errstate(invalid="ignore"):
                 shown = np.isfinite(rewards(items, np.array(coef)))
             assert_array_equal(shown, [True, True, False, True, True])
+
+
+def test_threads_do_not_warn_of_what_the_caller_ignores(converter, small_blocks):
+    items = np.ones((60, 4), np.float16)
+    items[50, 3] = np.inf
+    with warnings.catch_warnings(), np.errstate(invalid="ignore"):
+        warnings.simplefilter("error")
+        shown = np.isfinite(rewards(items, np.array([1.0, 2.0, 3.0, 0.0])))
+    assert shown.all() == (converter == "integers")
 
 
 def test_products_with_zeros_are_zero():
