@@ -1,5 +1,6 @@
 """What the command line measures: prompt-disjoint folds, null baselines, spread."""
 
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ from skreward.metrics import (
 from skreward.metrics.pairs import pair_agreement
 from skreward.models.bradley_terry_mlp import BradleyTerryMLPRegressor
 from skreward.models.calibrated import CalibratedReward
-from skreward.models.network import fit_together
+from skreward.models.network import NetworkMixin, fit_together
 from skreward.utils.through import last_step
 
 # A fold of fewer pairs has no order consistency to speak of: it is one of few values.
@@ -158,8 +159,14 @@ def standard_error(result, n_pairs, n_means=1) -> float:
     return max((result.spread or 0.0) / n_means**0.5, 0.5 / n_pairs**0.5)
 
 
-def threads_for(n_numbers):
-    """Limit threads inside numpy, scipy and torch to one for small problems."""
+def threads_for(n_numbers, rewards):
+    """Limit threads inside numpy, scipy and torch to one for small problems.
+
+    Of a library that is there: where a reward is a network torch is loaded first.
+    """
+    parts = chain.from_iterable(reward.get_params().values() for reward in rewards)
+    if any(isinstance(part, NetworkMixin) for part in parts):
+        import skreward.networks.training  # noqa: F401
     return threadpool_limits(1 if n_numbers < SMALL else None)
 
 

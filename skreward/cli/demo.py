@@ -89,7 +89,7 @@ def _fit(pairs, y, seed, n_embedding):
     """Fit the linear reward, its penalty chosen, to all features and to each part."""
     recipe = Recipe(seed, n_embedding, N_FOLDS, "cpu")
     rewards = {"linear": recipe.linear(), **recipe.parts()}
-    with threads_for(pairs.embeddings.size):
+    with threads_for(pairs.embeddings.size, rewards.values()):
         return {name: reward.fit(pairs, y) for name, reward in rewards.items()}
 
 

@@ -65,11 +65,11 @@ def fit(
     inner = inner_folds(splits, preferences.pair_prompts)
     recipe = Recipe(n_embedding=width, inner_folds=inner, **options)
     calibration = None
-    if reward in ("auto", "network"):
-        # Loads torch: threads are limited of what is there.
-        import skreward.networks.training  # noqa: F401
-    with threads_for(rows.size):
-        rewards, results = _compare(reward, pairs, preferences, splits, recipe)
+    rewards = recipe.candidates()
+    if reward != "auto":
+        rewards = {reward: rewards[reward]}
+    with threads_for(rows.size, rewards.values()):
+        results = _compare(rewards, pairs, preferences, splits, recipe)
         best = max(results[: len(rewards)], key=lambda r: r.order_consistency)
         model = clone(rewards[best.name])
         if calibrate:
@@ -110,11 +110,8 @@ def _calibration_folds(preferences, splits, seed):
     return PromptDisjointKFold(min(CALIBRATION_FOLDS, fewest), random_state=seed)
 
 
-def _compare(reward, pairs, preferences, splits, recipe):
-    """Give the rewards asked for, and what they, parts and baselines come to."""
-    rewards = recipe.candidates()
-    if reward != "auto":
-        rewards = {reward: rewards[reward]}
+def _compare(rewards, pairs, preferences, splits, recipe):
+    """Give what rewards, the linear one's parts and baselines come to."""
     compared = dict(rewards)
     if "linear" in rewards:
         compared |= recipe.parts()
@@ -123,7 +120,7 @@ def _compare(reward, pairs, preferences, splits, recipe):
     with bar as shown, warnings.catch_warnings():
         # What a fold comes to counts, converged or not; the last fit warns.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        results = compare(
+        return compare(
             compared,
             pairs,
             preferences.y,
@@ -132,7 +129,6 @@ def _compare(reward, pairs, preferences, splits, recipe):
             seed=recipe.seed,
             progress=shown.update,
         )
-    return rewards, results
 
 
 def _calibrate(reward, pairs, preferences, splits, cv):
